@@ -1,0 +1,46 @@
+//! Names that are part of the contract with other programs: exchanges, headers, event types.
+
+/// The topic exchange that everybody may subscribe to; routing key `{event type}.{lane}`.
+pub const EVENTS_EXCHANGE: &str = "switchyard.events";
+
+/// AMQP header names. Never `x-*`: those belong to the broker.
+pub mod header {
+    /// The workspace's uuid.
+    pub const WORKSPACE: &str = "sy-workspace";
+    /// The connection's uuid.
+    pub const CONNECTION: &str = "sy-connection";
+    /// How often handling this message has failed; absent on the first try.
+    pub const ATTEMPT: &str = "sy-attempt";
+    /// Why handling failed the last time.
+    pub const ERROR: &str = "sy-error";
+    /// The queue a dead letter or a waiting message came from.
+    pub const ORIGIN: &str = "sy-origin";
+    /// W3C trace context.
+    pub const TRACEPARENT: &str = "traceparent";
+}
+
+/// Event types: AMQP `type` suffixes, routing keys, `GET /v1/events` and webhooks share them.
+pub mod event {
+    /// A person wrote to a connection.
+    pub const MESSAGE_RECEIVED: &str = "message.received";
+    /// A message of ours waits to be sent.
+    pub const MESSAGE_QUEUED: &str = "message.queued";
+    /// Meta took a message and gave it an id.
+    pub const MESSAGE_ACCEPTED: &str = "message.accepted";
+    /// Meta sent a message.
+    pub const MESSAGE_SENT: &str = "message.sent";
+    /// A message reached the person's phone.
+    pub const MESSAGE_DELIVERED: &str = "message.delivered";
+    /// The person read a message.
+    pub const MESSAGE_READ: &str = "message.read";
+    /// A message did not and will not arrive.
+    pub const MESSAGE_FAILED: &str = "message.failed";
+    /// Whether Meta took a message is not known.
+    pub const MESSAGE_UNCERTAIN: &str = "message.uncertain";
+    /// A person wrote for the first time.
+    pub const CONTACT_CREATED: &str = "contact.created";
+    /// A conversation began.
+    pub const CONVERSATION_OPENED: &str = "conversation.opened";
+    /// A bot had an answer and did not give it.
+    pub const BOT_SILENT: &str = "bot.silent";
+}
