@@ -1,0 +1,99 @@
+//! Makes one contact of two that turned out to be the same person.
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{self, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kernel::ids::ContactId;
+use uuid::Uuid;
+
+use crate::StorageError;
+use crate::statement::statement;
+
+statement! {
+    LockBoth(keeps: Uuid, goes: Uuid) -> sql_types::Uuid {
+        "SELECT id FROM contacts WHERE id IN (" [keeps: sql_types::Uuid] ", "
+        [goes: sql_types::Uuid] ") ORDER BY id FOR UPDATE"
+    }
+}
+
+// A thread the keeper does not have on that connection simply changes hands.
+statement! {
+    MoveThreads(keeps: Uuid, goes: Uuid) -> () {
+        "UPDATE conversations v SET contact_id = " [keeps: sql_types::Uuid]
+        " WHERE v.contact_id = " [goes: sql_types::Uuid]
+        " AND NOT EXISTS (SELECT 1 FROM conversations k WHERE k.connection_id = v.connection_id \
+         AND k.contact_id = " [keeps: sql_types::Uuid] ")"
+    }
+}
+
+// Where both have one, the messages are appended to the keeper's, in their old order.
+statement! {
+    AppendMessages(keeps: Uuid, goes: Uuid) -> () {
+        "UPDATE messages m SET conversation_id = k.id, sequence = k.last_sequence + m.sequence \
+         FROM conversations g JOIN conversations k ON k.connection_id = g.connection_id \
+         WHERE g.contact_id = " [goes: sql_types::Uuid]
+        " AND k.contact_id = " [keeps: sql_types::Uuid]
+        " AND m.conversation_id = g.id"
+    }
+}
+
+// Appended inbound messages that had no bot turn yet get theirs now; those before stay done. The
+// keeper's own open turns decide first, so its bot place moves only when it had none.
+statement! {
+    GrowThreads(keeps: Uuid, goes: Uuid, now: DateTime<Utc>) -> () {
+        "UPDATE conversations k SET last_sequence = k.last_sequence + g.last_sequence, \
+         bot_sequence = CASE WHEN k.bot_sequence >= k.last_sequence \
+             THEN k.last_sequence + g.bot_sequence ELSE k.bot_sequence END, \
+         customer_wrote_at = GREATEST(k.customer_wrote_at, g.customer_wrote_at), \
+         created_at = LEAST(k.created_at, g.created_at), updated_at = " [now: Timestamptz]
+        " FROM conversations g WHERE g.connection_id = k.connection_id \
+         AND g.contact_id = " [goes: sql_types::Uuid]
+        " AND k.contact_id = " [keeps: sql_types::Uuid]
+    }
+}
+
+statement! {
+    DropThreads(goes: Uuid) -> () {
+        "DELETE FROM conversations WHERE contact_id = " [goes: sql_types::Uuid]
+    }
+}
+
+statement! {
+    MoveMessages(keeps: Uuid, goes: Uuid) -> () {
+        "UPDATE messages SET contact_id = " [keeps: sql_types::Uuid]
+        " WHERE contact_id = " [goes: sql_types::Uuid]
+        " AND conversation_id IN (SELECT id FROM conversations WHERE contact_id = "
+        [keeps: sql_types::Uuid] ")"
+    }
+}
+
+statement! {
+    DropContact(goes: Uuid) -> () {
+        "DELETE FROM contacts WHERE id = " [goes: sql_types::Uuid]
+    }
+}
+
+/// Moves everything from `goes` to `keeps` and deletes `goes`.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub(super) async fn merge(
+    tx: &mut AsyncPgConnection,
+    keeps: ContactId,
+    goes: ContactId,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let (keeps, goes) = (keeps.as_uuid(), goes.as_uuid());
+    let there: Vec<Uuid> = LockBoth { keeps, goes }.load(tx).await?;
+    if there.len() < 2 {
+        return Ok(()); // somebody else merged them while we waited
+    }
+    MoveThreads { keeps, goes }.execute(tx).await?;
+    AppendMessages { keeps, goes }.execute(tx).await?;
+    GrowThreads { keeps, goes, now }.execute(tx).await?;
+    DropThreads { goes }.execute(tx).await?;
+    MoveMessages { keeps, goes }.execute(tx).await?;
+    DropContact { goes }.execute(tx).await?;
+    Ok(())
+}

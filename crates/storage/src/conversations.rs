@@ -1,0 +1,188 @@
+//! Threads: one per connection and contact; the place where messages get their order.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{self, Array, BigInt, Bool, Nullable, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kernel::ids::{ConnectionId, ContactId, ConversationId, WorkspaceId};
+use uuid::Uuid;
+
+use crate::StorageError;
+use crate::schema::conversations;
+use crate::statement::statement;
+
+/// A conversation as stored.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = conversations)]
+pub struct Conversation {
+    id: Uuid,
+    connection_id: Uuid,
+    contact_id: Uuid,
+    /// Place of the newest message.
+    pub last_sequence: i64,
+    /// When the person wrote last; opens the 24-hour window.
+    pub customer_wrote_at: Option<DateTime<Utc>>,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When something last happened in it.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Conversation {
+    /// Its identifier.
+    pub fn id(&self) -> ConversationId {
+        ConversationId::from_uuid(self.id)
+    }
+
+    /// The business side.
+    pub fn connection_id(&self) -> ConnectionId {
+        ConnectionId::from_uuid(self.connection_id)
+    }
+
+    /// The person.
+    pub fn contact_id(&self) -> ContactId {
+        ContactId::from_uuid(self.contact_id)
+    }
+}
+
+/// What a batch adds to one conversation.
+#[derive(Clone, Debug)]
+pub struct Growth {
+    /// The tenant.
+    pub workspace_id: WorkspaceId,
+    /// The business side.
+    pub connection_id: ConnectionId,
+    /// The person.
+    pub contact_id: ContactId,
+    /// How many messages are appended; at least 1.
+    pub messages: i64,
+    /// Meta's time of the newest message the person wrote, if one of them is theirs.
+    pub customer_wrote_at: Option<DateTime<Utc>>,
+}
+
+/// A conversation after [`grow`].
+#[derive(Clone, Debug)]
+pub struct Grown {
+    /// Its identifier.
+    pub id: ConversationId,
+    /// The business side.
+    pub connection_id: ConnectionId,
+    /// The person.
+    pub contact_id: ContactId,
+    /// Place of the newest message, this batch's included.
+    pub last_sequence: i64,
+    /// Whether this batch opened it.
+    pub is_new: bool,
+}
+
+statement! {
+    Grow(
+        ids: Vec<Uuid>,
+        workspaces: Vec<Uuid>,
+        connections: Vec<Uuid>,
+        contacts: Vec<Uuid>,
+        counts: Vec<i64>,
+        wrote_at: Vec<Option<DateTime<Utc>>>,
+        now: DateTime<Utc>,
+    ) -> (sql_types::Uuid, sql_types::Uuid, sql_types::Uuid, BigInt, Bool) {
+        "INSERT INTO conversations (id, workspace_id, connection_id, contact_id, last_sequence, \
+         customer_wrote_at, created_at, updated_at) \
+         SELECT s.*, " [now: Timestamptz] ", " [now: Timestamptz] " FROM unnest("
+        [ids: Array<sql_types::Uuid>] ", "
+        [workspaces: Array<sql_types::Uuid>] ", "
+        [connections: Array<sql_types::Uuid>] ", "
+        [contacts: Array<sql_types::Uuid>] ", "
+        [counts: Array<BigInt>] ", "
+        [wrote_at: Array<Nullable<Timestamptz>>]
+        ") AS s ON CONFLICT (connection_id, contact_id) DO UPDATE SET \
+         last_sequence = conversations.last_sequence + EXCLUDED.last_sequence, \
+         customer_wrote_at = GREATEST(conversations.customer_wrote_at, EXCLUDED.customer_wrote_at), \
+         updated_at = EXCLUDED.updated_at \
+         RETURNING id, connection_id, contact_id, last_sequence, xmax = 0"
+    }
+}
+
+/// Opens or extends conversations and reserves places for their new messages.
+///
+/// The row stays locked until the transaction ends, so places are given out in commit order.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn grow(
+    tx: &mut AsyncPgConnection,
+    mut growths: Vec<Growth>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Grown>, StorageError> {
+    growths.sort_by_key(|growth| (growth.connection_id, growth.contact_id));
+    let statement = Grow {
+        ids: growths.iter().map(|_| ConversationId::new().as_uuid()).collect(),
+        workspaces: growths.iter().map(|g| g.workspace_id.as_uuid()).collect(),
+        connections: growths.iter().map(|g| g.connection_id.as_uuid()).collect(),
+        contacts: growths.iter().map(|g| g.contact_id.as_uuid()).collect(),
+        counts: growths.iter().map(|g| g.messages).collect(),
+        wrote_at: growths.iter().map(|g| g.customer_wrote_at).collect(),
+        now,
+    };
+    let rows: Vec<(Uuid, Uuid, Uuid, i64, bool)> = statement.load(tx).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, connection, contact, last_sequence, is_new)| Grown {
+            id: ConversationId::from_uuid(id),
+            connection_id: ConnectionId::from_uuid(connection),
+            contact_id: ContactId::from_uuid(contact),
+            last_sequence,
+            is_new,
+        })
+        .collect())
+}
+
+/// Lists conversations, newest first.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn list(
+    conn: &mut AsyncPgConnection,
+    workspace: WorkspaceId,
+    connection: Option<ConnectionId>,
+    contact: Option<ContactId>,
+    before: Option<ConversationId>,
+    limit: i64,
+) -> Result<Vec<Conversation>, StorageError> {
+    let mut query = conversations::table
+        .filter(conversations::workspace_id.eq(workspace.as_uuid()))
+        .order(conversations::id.desc())
+        .limit(limit)
+        .select(Conversation::as_select())
+        .into_boxed();
+    if let Some(connection) = connection {
+        query = query.filter(conversations::connection_id.eq(connection.as_uuid()));
+    }
+    if let Some(contact) = contact {
+        query = query.filter(conversations::contact_id.eq(contact.as_uuid()));
+    }
+    if let Some(before) = before {
+        query = query.filter(conversations::id.lt(before.as_uuid()));
+    }
+    Ok(query.load(conn).await?)
+}
+
+/// One conversation of a workspace.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn find(
+    conn: &mut AsyncPgConnection,
+    workspace: WorkspaceId,
+    id: ConversationId,
+) -> Result<Option<Conversation>, StorageError> {
+    Ok(conversations::table
+        .filter(conversations::workspace_id.eq(workspace.as_uuid()))
+        .filter(conversations::id.eq(id.as_uuid()))
+        .select(Conversation::as_select())
+        .first(conn)
+        .await
+        .optional()?)
+}

@@ -1,0 +1,213 @@
+//! The tables as diesel sees them; a test compares this with the migrated database.
+
+#![expect(missing_docs, reason = "a column is documented where its meaning is: in migrations/")]
+
+diesel::table! {
+    /// Tenants.
+    workspaces (id) {
+        id -> Uuid,
+        name -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Credentials of the HTTP API.
+    api_keys (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        role -> Text,
+        secret_sha256 -> Bytea,
+        last4 -> Text,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// Meta apps registered by tenants.
+    meta_apps (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        slug -> Text,
+        verify_token_sealed -> Bytea,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// The secrets of a Meta app: several during rotation.
+    meta_app_secrets (id) {
+        id -> Uuid,
+        app_id -> Uuid,
+        secret_sealed -> Bytea,
+        created_at -> Timestamptz,
+        retires_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// Phone-number connections.
+    connections (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        name -> Text,
+        phone_number_id -> Text,
+        waba_id -> Text,
+        display_phone_number -> Nullable<Text>,
+        access_token_sealed -> Bytea,
+        whatsapp_api_per_minute -> Nullable<Integer>,
+        webhook_per_minute -> Nullable<Integer>,
+        webhook_over_limit -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        archived_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// People.
+    contacts (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        wa_id -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        name -> Nullable<Text>,
+        source -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Threads between a connection and a contact.
+    conversations (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        connection_id -> Uuid,
+        contact_id -> Uuid,
+        last_sequence -> BigInt,
+        bot_sequence -> BigInt,
+        customer_wrote_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// What was said.
+    messages (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        connection_id -> Uuid,
+        conversation_id -> Uuid,
+        contact_id -> Uuid,
+        sequence -> BigInt,
+        direction -> Text,
+        kind -> Text,
+        wamid -> Nullable<Text>,
+        body -> Nullable<Text>,
+        raw -> Nullable<Bytea>,
+        said_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// What happened.
+    events (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        #[sql_name = "type"]
+        event_type -> Text,
+        conversation_id -> Nullable<Uuid>,
+        message_id -> Nullable<Uuid>,
+        body -> Bytea,
+        traceparent -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// The send ledger.
+    outbound_messages (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        connection_id -> Uuid,
+        conversation_id -> Uuid,
+        dedupe_key -> Text,
+        recipient_kind -> Text,
+        recipient -> Text,
+        source -> Text,
+        on_doubt -> Text,
+        resend_until -> Nullable<Timestamptz>,
+        position -> BigInt,
+        state -> Text,
+        epoch -> Integer,
+        not_before -> Nullable<Timestamptz>,
+        claimed_at -> Nullable<Timestamptz>,
+        content -> Bytea,
+        traceparent -> Nullable<Text>,
+        wamid -> Nullable<Text>,
+        accepted_at -> Nullable<Timestamptz>,
+        sent_at -> Nullable<Timestamptz>,
+        delivered_at -> Nullable<Timestamptz>,
+        read_at -> Nullable<Timestamptz>,
+        failed_at -> Nullable<Timestamptz>,
+        error_code -> Nullable<Integer>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Bots.
+    bots (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        name -> Text,
+        is_enabled -> Bool,
+        version -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Which bot answers on a connection.
+    bot_connections (connection_id) {
+        connection_id -> Uuid,
+        bot_id -> Uuid,
+    }
+}
+
+diesel::table! {
+    /// Ordered rules of a bot.
+    bot_rules (id) {
+        id -> Uuid,
+        bot_id -> Uuid,
+        position -> Integer,
+        match_kind -> Text,
+        match_value -> Text,
+        reply_text -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    workspaces,
+    api_keys,
+    meta_apps,
+    meta_app_secrets,
+    connections,
+    contacts,
+    conversations,
+    messages,
+    events,
+    outbound_messages,
+    bots,
+    bot_connections,
+    bot_rules
+);

@@ -1,0 +1,175 @@
+//! Taking messages to send: first look, then ask the limiter, then claim what it allows.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::sql_types::{self, Array, BigInt, Bytea, Integer, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kernel::ids::{AttemptId, ConnectionId, ConversationId, MessageId, WorkspaceId};
+use uuid::Uuid;
+
+use super::Recipient;
+use crate::StorageError;
+use crate::statement::statement;
+
+/// A message in doubt holds back later messages to the same person for this long and no longer
+/// (reliability: a stuck message must not silence a conversation).
+pub const HOLDS_BACK: TimeDelta = TimeDelta::seconds(5);
+
+/// A message that could be claimed now.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// The message.
+    pub id: MessageId,
+    /// The number whose limit it needs.
+    pub connection_id: ConnectionId,
+}
+
+// The oldest open message of each person comes first; see `HOLDS_BACK`.
+statement! {
+    Peek(blocked: Vec<Uuid>, now: DateTime<Utc>, held_since: DateTime<Utc>, most: i64)
+    -> (sql_types::Uuid, sql_types::Uuid) {
+        "SELECT o.id, o.connection_id FROM outbound_messages o \
+         WHERE o.state = 'ready' AND (o.not_before IS NULL OR o.not_before <= "
+        [now: Timestamptz]
+        ") AND o.connection_id <> ALL(" [blocked: Array<sql_types::Uuid>]
+        ") AND NOT EXISTS (SELECT 1 FROM outbound_messages p \
+            WHERE p.connection_id = o.connection_id AND p.recipient = o.recipient \
+            AND p.position < o.position AND p.state IN ('ready', 'sending') \
+            AND (p.state = 'ready' OR p.claimed_at > " [held_since: Timestamptz]
+        ")) ORDER BY o.position LIMIT " [most: BigInt]
+    }
+}
+
+/// Looks for up to `most` messages that may be sent now, oldest first; locks nothing.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn peek(
+    conn: &mut AsyncPgConnection,
+    blocked: &[ConnectionId],
+    most: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<Candidate>, StorageError> {
+    let blocked = blocked.iter().map(|id| id.as_uuid()).collect();
+    let statement = Peek { blocked, now, held_since: now - HOLDS_BACK, most };
+    let rows: Vec<(Uuid, Uuid)> = statement.load(conn).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, connection)| Candidate {
+            id: MessageId::from_uuid(id),
+            connection_id: ConnectionId::from_uuid(connection),
+        })
+        .collect())
+}
+
+/// A claimed message, with its committed attempt.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The attempt; its id travels to Meta and back.
+    pub attempt_id: AttemptId,
+    /// The message.
+    pub message_id: MessageId,
+    /// Which try this is, counted from 1.
+    pub epoch: i32,
+    /// The tenant.
+    pub workspace_id: WorkspaceId,
+    /// The number it leaves from.
+    pub connection_id: ConnectionId,
+    /// The thread.
+    pub conversation_id: ConversationId,
+    /// Whom it goes to.
+    pub recipient: Recipient,
+    /// What kind of work it comes from.
+    pub source: String,
+    /// What to send.
+    pub content: Vec<u8>,
+    /// W3C trace context of what caused it.
+    pub traceparent: Option<String>,
+}
+
+type Row = (Uuid, Uuid, i32, Uuid, Uuid, Uuid, String, String, String, (Vec<u8>, Option<String>));
+
+statement! {
+    Claim(
+        ids: Vec<Uuid>,
+        worker: String,
+        now: DateTime<Utc>,
+        held_since: DateTime<Utc>,
+        deadline: DateTime<Utc>,
+    ) -> (sql_types::Uuid, sql_types::Uuid, Integer, sql_types::Uuid, sql_types::Uuid,
+          sql_types::Uuid, Text, Text, Text, (Bytea, Nullable<Text>)) {
+        "WITH free AS (SELECT o.id FROM outbound_messages o WHERE o.id = ANY("
+        [ids: Array<sql_types::Uuid>]
+        ") AND o.state = 'ready' AND NOT EXISTS (SELECT 1 FROM outbound_messages p \
+            WHERE p.connection_id = o.connection_id AND p.recipient = o.recipient \
+            AND p.position < o.position AND p.state IN ('ready', 'sending') \
+            AND (p.state = 'ready' OR p.claimed_at > " [held_since: Timestamptz]
+        ")) ORDER BY o.id FOR UPDATE SKIP LOCKED), \
+         claimed AS (UPDATE outbound_messages o SET state = 'sending', epoch = o.epoch + 1, \
+            claimed_at = " [now: Timestamptz]
+        " FROM free WHERE o.id = free.id RETURNING o.*), \
+         attempt AS (INSERT INTO send_attempts \
+            (id, message_id, connection_id, epoch, worker, state, created_at, deadline_at) \
+            SELECT gen_random_uuid(), c.id, c.connection_id, c.epoch, " [worker: Text]
+        ", 'sending', " [now: Timestamptz] ", " [deadline: Timestamptz]
+        " FROM claimed c RETURNING id, message_id) \
+         SELECT a.id, c.id, c.epoch, c.workspace_id, c.connection_id, c.conversation_id, \
+            c.recipient_kind, c.recipient, c.source, c.content, c.traceparent \
+         FROM claimed c JOIN attempt a ON a.message_id = c.id ORDER BY c.position"
+    }
+}
+
+/// Claims those of `ids` that are still free: `ready` becomes `sending`, and the attempt row is
+/// committed with it. One statement, so it must run outside a transaction of the caller's: when it
+/// returns, the attempts are durable. On an error nothing may be posted; whatever was committed after
+/// all is found by [`super::doubt`].
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn claim(
+    conn: &mut AsyncPgConnection,
+    ids: &[MessageId],
+    worker: &str,
+    now: DateTime<Utc>,
+    deadline: DateTime<Utc>,
+) -> Result<Vec<Claimed>, StorageError> {
+    let statement = Claim {
+        ids: ids.iter().map(|id| id.as_uuid()).collect(),
+        worker: worker.to_owned(),
+        now,
+        held_since: now - HOLDS_BACK,
+        deadline,
+    };
+    let rows: Vec<Row> = statement.load(conn).await?;
+    Ok(rows.into_iter().map(Claimed::from).collect())
+}
+
+impl From<Row> for Claimed {
+    fn from(row: Row) -> Self {
+        let (
+            attempt,
+            message,
+            epoch,
+            workspace,
+            connection,
+            conversation,
+            kind,
+            to,
+            source,
+            (content, traceparent),
+        ) = row;
+        Self {
+            attempt_id: AttemptId::from_uuid(attempt),
+            message_id: MessageId::from_uuid(message),
+            epoch,
+            workspace_id: WorkspaceId::from_uuid(workspace),
+            connection_id: ConnectionId::from_uuid(connection),
+            conversation_id: ConversationId::from_uuid(conversation),
+            recipient: Recipient::read(&kind, to),
+            source,
+            content,
+            traceparent,
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! Meta's news about messages we sent: merged so that late, double and disordered news change
+//! nothing that is already known better (D10).
+
+mod progress;
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{self, Array, BigInt, Integer, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kernel::Wamid;
+use kernel::ids::{AttemptId, ConnectionId, ConversationId, MessageId, WorkspaceId};
+use uuid::Uuid;
+
+use self::progress::Progress;
+pub use self::progress::Status;
+use crate::StorageError;
+use crate::statement::statement;
+
+/// One status, as a webhook told it.
+#[derive(Clone, Debug)]
+pub struct StatusUpdate {
+    /// Its ledger key.
+    pub event_id: Uuid,
+    /// The number the message left from.
+    pub connection_id: ConnectionId,
+    /// Meta's id of the message.
+    pub wamid: Wamid,
+    /// What happened to it.
+    pub status: Status,
+    /// When, by Meta's clock.
+    pub happened_at: DateTime<Utc>,
+    /// Meta's error code, of a failure.
+    pub error_code: Option<i32>,
+    /// Our attempt, echoed in `biz_opaque_callback_data`. Untrusted: another app may have sent it.
+    pub attempt_id: Option<AttemptId>,
+}
+
+/// A message that went one step further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The message.
+    pub message_id: MessageId,
+    /// Its tenant.
+    pub workspace_id: WorkspaceId,
+    /// The number it left from.
+    pub connection_id: ConnectionId,
+    /// Its thread.
+    pub conversation_id: ConversationId,
+    /// What is new.
+    pub status: Status,
+    /// When, by Meta's clock.
+    pub happened_at: DateTime<Utc>,
+    /// Meta's error code, of a failure.
+    pub error_code: Option<i32>,
+}
+
+/// What came of a set of statuses.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// First transitions, for events and statistics.
+    pub steps: Vec<Step>,
+    /// How many were parked because their message is not known yet.
+    pub parked: usize,
+    /// How many proved that Meta took a message twice.
+    pub duplicates: usize,
+}
+
+/// Merges statuses into the send ledger; parks those whose message is not known.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn apply(
+    tx: &mut AsyncPgConnection,
+    updates: Vec<StatusUpdate>,
+    now: DateTime<Utc>,
+) -> Result<Applied, StorageError> {
+    if updates.is_empty() {
+        return Ok(Applied::default());
+    }
+    let by_attempt = adopt_attempts(tx, &updates).await?;
+    let mut rows = lock_messages(tx, &updates, &by_attempt).await?;
+    let mut applied = Applied::default();
+    let mut strangers = Vec::new();
+    let mut changed: Vec<usize> = Vec::new();
+    let index = Index::new(&rows);
+    for update in updates {
+        let Some(at) = index.find(&update, &by_attempt) else {
+            strangers.push(update);
+            continue;
+        };
+        let Some(row) = rows.get_mut(at) else { continue };
+        if row.progress.wamid.as_ref().is_some_and(|known| known != update.wamid.as_str()) {
+            applied.duplicates += record_duplicate(tx, row, &update, now).await?;
+            continue;
+        }
+        let before = row.progress.clone();
+        let is_step = row.progress.merge(&update, now);
+        if row.progress != before {
+            changed.push(at);
+        }
+        if is_step {
+            applied.steps.push(row.step(update));
+        }
+    }
+    changed.sort_unstable();
+    changed.dedup();
+    let changed: Vec<&Row> = changed.into_iter().filter_map(|at| rows.get(at)).collect();
+    write_progress(tx, &changed).await?;
+    applied.parked = strangers.len();
+    park(tx, strangers, now).await?;
+    Ok(applied)
+}
+
+/// A locked message and where it stands.
+struct Row {
+    id: Uuid,
+    workspace_id: Uuid,
+    connection_id: Uuid,
+    conversation_id: Uuid,
+    progress: Progress,
+}
+
+impl Row {
+    fn step(&self, update: StatusUpdate) -> Step {
+        Step {
+            message_id: MessageId::from_uuid(self.id),
+            workspace_id: WorkspaceId::from_uuid(self.workspace_id),
+            connection_id: ConnectionId::from_uuid(self.connection_id),
+            conversation_id: ConversationId::from_uuid(self.conversation_id),
+            status: update.status,
+            happened_at: update.happened_at,
+            error_code: update.error_code,
+        }
+    }
+}
+
+/// Finds the row of a status: by Meta's id, or by the attempt it echoes.
+struct Index {
+    by_wamid: HashMap<(Uuid, String), usize>,
+    by_message: HashMap<Uuid, usize>,
+}
+
+impl Index {
+    fn new(rows: &[Row]) -> Self {
+        let wamids = rows.iter().enumerate().filter_map(|(at, row)| {
+            row.progress.wamid.clone().map(|wamid| ((row.connection_id, wamid), at))
+        });
+        Self {
+            by_wamid: wamids.collect(),
+            by_message: rows.iter().enumerate().map(|(at, row)| (row.id, at)).collect(),
+        }
+    }
+
+    fn find(&self, update: &StatusUpdate, by_attempt: &HashMap<Uuid, Uuid>) -> Option<usize> {
+        let key = (update.connection_id.as_uuid(), update.wamid.as_str().to_owned());
+        self.by_wamid.get(&key).copied().or_else(|| {
+            let message = by_attempt.get(&update.attempt_id?.as_uuid())?;
+            self.by_message.get(message).copied()
+        })
+    }
+}
+
+statement! {
+    Hook(ids: Vec<Uuid>, connections: Vec<Uuid>, wamids: Vec<String>) -> () {
+        "UPDATE send_attempts a SET hooked = true, state = 'accepted', \
+         wamid = COALESCE(a.wamid, s.wamid), resolved_by = COALESCE(a.resolved_by, 'webhook') \
+         FROM unnest("
+        [ids: Array<sql_types::Uuid>] ", "
+        [connections: Array<sql_types::Uuid>] ", "
+        [wamids: Array<Text>]
+        ") AS s (id, connection_id, wamid) WHERE a.id = s.id AND a.connection_id = s.connection_id \
+         AND (NOT a.hooked OR a.state <> 'accepted')"
+    }
+}
+
+statement! {
+    MessagesOf(ids: Vec<Uuid>, connections: Vec<Uuid>) -> (sql_types::Uuid, sql_types::Uuid) {
+        "SELECT a.id, a.message_id FROM unnest("
+        [ids: Array<sql_types::Uuid>] ", " [connections: Array<sql_types::Uuid>]
+        ") AS s (id, connection_id) JOIN send_attempts a \
+         ON a.id = s.id AND a.connection_id = s.connection_id"
+    }
+}
+
+/// A status that echoes an attempt proves that Meta took it; returns attempt → message.
+///
+/// The connection must match too: what another tenant's app echoes is nobody's proof.
+async fn adopt_attempts(
+    tx: &mut AsyncPgConnection,
+    updates: &[StatusUpdate],
+) -> Result<HashMap<Uuid, Uuid>, StorageError> {
+    let mut echoed: Vec<(Uuid, Uuid, String)> = updates
+        .iter()
+        .filter_map(|update| {
+            let attempt = update.attempt_id?.as_uuid();
+            Some((attempt, update.connection_id.as_uuid(), update.wamid.as_str().to_owned()))
+        })
+        .collect();
+    if echoed.is_empty() {
+        return Ok(HashMap::new());
+    }
+    echoed.sort_unstable();
+    echoed.dedup_by_key(|row| row.0);
+    let ids: Vec<Uuid> = echoed.iter().map(|row| row.0).collect();
+    let connections: Vec<Uuid> = echoed.iter().map(|row| row.1).collect();
+    let wamids = echoed.into_iter().map(|row| row.2).collect();
+    Hook { ids: ids.clone(), connections: connections.clone(), wamids }.execute(tx).await?;
+    let rows: Vec<(Uuid, Uuid)> = MessagesOf { ids, connections }.load(tx).await?;
+    Ok(rows.into_iter().collect())
+}
+
+type LockedRow = (
+    (Uuid, Uuid, Uuid, Uuid, String, Option<String>, Option<DateTime<Utc>>),
+    (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    (Option<DateTime<Utc>>, Option<i32>),
+);
+
+statement! {
+    Lock(ids: Vec<Uuid>, wamids: Vec<String>) -> (
+        (sql_types::Uuid, sql_types::Uuid, sql_types::Uuid, sql_types::Uuid, Text, Nullable<Text>,
+            Nullable<Timestamptz>),
+        (Nullable<Timestamptz>, Nullable<Timestamptz>, Nullable<Timestamptz>),
+        (Nullable<Timestamptz>, Nullable<Integer>)
+    ) {
+        "SELECT id, workspace_id, connection_id, conversation_id, state, wamid, accepted_at, \
+         sent_at, delivered_at, read_at, failed_at, error_code FROM outbound_messages \
+         WHERE id = ANY(" [ids: Array<sql_types::Uuid>] ") OR wamid = ANY(" [wamids: Array<Text>]
+        ") ORDER BY id FOR UPDATE"
+    }
+}
+
+async fn lock_messages(
+    tx: &mut AsyncPgConnection,
+    updates: &[StatusUpdate],
+    by_attempt: &HashMap<Uuid, Uuid>,
+) -> Result<Vec<Row>, StorageError> {
+    let ids = by_attempt.values().copied().collect();
+    let mut wamids: Vec<String> =
+        updates.iter().map(|update| update.wamid.as_str().to_owned()).collect();
+    wamids.sort_unstable();
+    wamids.dedup();
+    let rows: Vec<LockedRow> = Lock { ids, wamids }.load(tx).await?;
+    Ok(rows
+        .into_iter()
+        .map(
+            |(
+                (id, workspace_id, connection_id, conversation_id, state, wamid, accepted_at),
+                (sent_at, delivered_at, read_at),
+                (failed_at, error_code),
+            )| Row {
+                id,
+                workspace_id,
+                connection_id,
+                conversation_id,
+                progress: Progress {
+                    state,
+                    wamid,
+                    accepted_at,
+                    sent_at,
+                    delivered_at,
+                    read_at,
+                    failed_at,
+                    error_code,
+                },
+            },
+        )
+        .collect())
+}
+
+statement! {
+    Write(
+        ids: Vec<Uuid>,
+        states: Vec<String>,
+        wamids: Vec<Option<String>>,
+        accepted: Vec<Option<DateTime<Utc>>>,
+        sent: Vec<Option<DateTime<Utc>>>,
+        delivered: Vec<Option<DateTime<Utc>>>,
+        read: Vec<Option<DateTime<Utc>>>,
+        failed: Vec<Option<DateTime<Utc>>>,
+        codes: Vec<Option<i32>>,
+    ) -> () {
+        "UPDATE outbound_messages m SET state = s.state, wamid = s.wamid, \
+         accepted_at = s.accepted_at, sent_at = s.sent_at, delivered_at = s.delivered_at, \
+         read_at = s.read_at, failed_at = s.failed_at, error_code = s.error_code FROM unnest("
+        [ids: Array<sql_types::Uuid>] ", "
+        [states: Array<Text>] ", "
+        [wamids: Array<Nullable<Text>>] ", "
+        [accepted: Array<Nullable<Timestamptz>>] ", "
+        [sent: Array<Nullable<Timestamptz>>] ", "
+        [delivered: Array<Nullable<Timestamptz>>] ", "
+        [read: Array<Nullable<Timestamptz>>] ", "
+        [failed: Array<Nullable<Timestamptz>>] ", "
+        [codes: Array<Nullable<Integer>>]
+        ") AS s (id, state, wamid, accepted_at, sent_at, delivered_at, read_at, failed_at, \
+         error_code) WHERE m.id = s.id"
+    }
+}
+
+async fn write_progress(tx: &mut AsyncPgConnection, rows: &[&Row]) -> Result<(), StorageError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let statement = Write {
+        ids: rows.iter().map(|row| row.id).collect(),
+        states: rows.iter().map(|row| row.progress.state.clone()).collect(),
+        wamids: rows.iter().map(|row| row.progress.wamid.clone()).collect(),
+        accepted: rows.iter().map(|row| row.progress.accepted_at).collect(),
+        sent: rows.iter().map(|row| row.progress.sent_at).collect(),
+        delivered: rows.iter().map(|row| row.progress.delivered_at).collect(),
+        read: rows.iter().map(|row| row.progress.read_at).collect(),
+        failed: rows.iter().map(|row| row.progress.failed_at).collect(),
+        codes: rows.iter().map(|row| row.progress.error_code).collect(),
+    };
+    statement.execute(tx).await?;
+    Ok(())
+}
+
+statement! {
+    RecordDuplicate(
+        message: Uuid,
+        attempt: Option<Uuid>,
+        known: Option<String>,
+        seen: String,
+        now: DateTime<Utc>,
+    ) -> () {
+        "INSERT INTO duplicate_incidents (message_id, attempt_id, wamid_known, wamid_seen, seen_at) \
+         VALUES (" [message: sql_types::Uuid] ", " [attempt: Nullable<sql_types::Uuid>] ", "
+        [known: Nullable<Text>] ", " [seen: Text] ", " [now: Timestamptz] ") ON CONFLICT DO NOTHING"
+    }
+}
+
+async fn record_duplicate(
+    tx: &mut AsyncPgConnection,
+    row: &Row,
+    update: &StatusUpdate,
+    now: DateTime<Utc>,
+) -> Result<usize, StorageError> {
+    let statement = RecordDuplicate {
+        message: row.id,
+        attempt: update.attempt_id.map(|id| id.as_uuid()),
+        known: row.progress.wamid.clone(),
+        seen: update.wamid.as_str().to_owned(),
+        now,
+    };
+    Ok(statement.execute(tx).await?)
+}
+
+statement! {
+    Park(
+        ids: Vec<Uuid>,
+        connections: Vec<Uuid>,
+        wamids: Vec<String>,
+        statuses: Vec<String>,
+        happened: Vec<DateTime<Utc>>,
+        codes: Vec<Option<i32>>,
+        now: DateTime<Utc>,
+    ) -> () {
+        "INSERT INTO parked_statuses \
+         (event_id, connection_id, wamid, status, happened_at, error_code, parked_at) SELECT s.*, "
+        [now: Timestamptz] " FROM unnest("
+        [ids: Array<sql_types::Uuid>] ", "
+        [connections: Array<sql_types::Uuid>] ", "
+        [wamids: Array<Text>] ", "
+        [statuses: Array<Text>] ", "
+        [happened: Array<Timestamptz>] ", "
+        [codes: Array<Nullable<Integer>>]
+        ") AS s ON CONFLICT DO NOTHING"
+    }
+}
+
+async fn park(
+    tx: &mut AsyncPgConnection,
+    updates: Vec<StatusUpdate>,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    if updates.is_empty() {
+        return Ok(());
+    }
+    let statement = Park {
+        ids: updates.iter().map(|update| update.event_id).collect(),
+        connections: updates.iter().map(|update| update.connection_id.as_uuid()).collect(),
+        wamids: updates.iter().map(|update| update.wamid.as_str().to_owned()).collect(),
+        statuses: updates.iter().map(|update| update.status.as_str().to_owned()).collect(),
+        happened: updates.iter().map(|update| update.happened_at).collect(),
+        codes: updates.iter().map(|update| update.error_code).collect(),
+        now,
+    };
+    statement.execute(tx).await?;
+    Ok(())
+}
+
+statement! {
+    TakeParked(most: i64)
+    -> (sql_types::Uuid, sql_types::Uuid, Text, Text, Timestamptz, Nullable<Integer>) {
+        "DELETE FROM parked_statuses WHERE event_id IN (SELECT p.event_id FROM parked_statuses p \
+         JOIN outbound_messages m ON m.wamid = p.wamid AND m.connection_id = p.connection_id LIMIT "
+        [most: BigInt]
+        " FOR UPDATE OF p SKIP LOCKED) \
+         RETURNING event_id, connection_id, wamid, status, happened_at, error_code"
+    }
+}
+
+/// Takes up to `most` parked statuses whose message has appeared, to be given to [`apply`] in the
+/// same transaction.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn take_parked(
+    tx: &mut AsyncPgConnection,
+    most: i64,
+) -> Result<Vec<StatusUpdate>, StorageError> {
+    type Parked = (Uuid, Uuid, String, String, DateTime<Utc>, Option<i32>);
+    let rows: Vec<Parked> = TakeParked { most }.load(tx).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(event_id, connection, wamid, status, happened_at, error_code)| StatusUpdate {
+            event_id,
+            connection_id: ConnectionId::from_uuid(connection),
+            wamid: Wamid::new(wamid),
+            status: Status::read(&status),
+            happened_at,
+            error_code,
+            attempt_id: None,
+        })
+        .collect())
+}
+
+statement! {
+    DropParked(before: DateTime<Utc>) -> () {
+        "DELETE FROM parked_statuses WHERE parked_at < " [before: Timestamptz]
+    }
+}
+
+/// Drops statuses parked before `before`: messages of other apps on the same number.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn drop_parked(
+    conn: &mut AsyncPgConnection,
+    before: DateTime<Utc>,
+) -> Result<usize, StorageError> {
+    Ok(DropParked { before }.execute(conn).await?)
+}
