@@ -1,0 +1,81 @@
+//! Spelling of physical keys: `{namespace}:{kind}:{prefix}:{<first id>}[:<second id>]`.
+//!
+//! The first id is the hash tag, so that everything about one thing lives in one cluster slot.
+
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+
+/// What a key holds; the letter keeps the kinds apart.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// A lock: the owner's token.
+    Lock,
+    /// A rate limit's exact log of admissions.
+    Log,
+    /// A rate limit's pace: the time at which its debt is paid.
+    Pace,
+}
+
+/// Puts a key together; `template` is the registry's spelling, e.g. `bot_rate_limit:{…}`.
+pub(crate) fn physical(
+    namespace: &str,
+    kind: Kind,
+    template: &str,
+    ids: &[Cow<'_, str>],
+) -> String {
+    let kind = match kind {
+        Kind::Lock => 'l',
+        Kind::Log => 'r',
+        Kind::Pace => 'g',
+    };
+    let prefix = template.split_once(":{").map_or(template, |(prefix, _)| prefix);
+    let mut key = format!("{namespace}:{kind}:{prefix}");
+    for (position, id) in ids.iter().enumerate() {
+        let (open, close) = if position == 0 { (":{", "}") } else { (":", "") };
+        key.push_str(open);
+        key.push_str(id);
+        key.push_str(close);
+    }
+    key
+}
+
+/// Makes text from outside safe inside a key: what could close the tag or blow up the key is
+/// replaced by its hash (128 bits of SHA-256).
+pub(crate) fn free_text(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=._:+/-".contains(&byte);
+    // A text that looks like a hash is hashed too: it could be taken for another one's.
+    if (1..=256).contains(&text.len()) && text.bytes().all(is_plain) && !text.starts_with("h.") {
+        return Cow::Borrowed(text);
+    }
+    let digest = Sha256::digest(text.as_bytes());
+    let half: Vec<u8> = digest.iter().take(16).copied().collect();
+    Cow::Owned(format!("h.{}", hex::encode(half)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_id_is_the_hash_tag() {
+        let ids = [Cow::Borrowed("cnx_7"), Cow::Borrowed("15551234567")];
+        let key = physical("sw", Kind::Log, "pair:{connection_id}:{phone_number}", &ids);
+        assert_eq!(key, "sw:r:pair:{cnx_7}:15551234567");
+        assert_eq!(
+            physical("sw", Kind::Log, "reminder_rate_limit", &[]),
+            "sw:r:reminder_rate_limit"
+        );
+    }
+
+    #[test]
+    fn text_from_outside_can_not_close_the_tag() {
+        assert_eq!(free_text("wamid.HBgN+/=="), "wamid.HBgN+/==");
+        for hostile in ["a}b", "{", "", "a b", "ü", "a\0", "h.0123", &"x".repeat(257)] {
+            let safe = free_text(hostile);
+            assert_eq!(safe.len(), 34, "{hostile}");
+            assert!(safe.starts_with("h."), "{hostile}");
+        }
+        assert_ne!(free_text("a}b"), free_text("a}c"));
+    }
+}

@@ -1,0 +1,140 @@
+//! The rate-limit registry, R1 to R7: names and policies; the lines themselves are in `specs`.
+
+mod specs;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use kernel::WaId;
+use kernel::ids::{ConnectionId, ContactId, ConversationId};
+
+use super::key::free_text;
+
+/// One limited thing: which policy, and whose.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LimitName {
+    /// Requests of one connection to Meta (R1).
+    WhatsAppApi(ConnectionId),
+    /// Template pages and sync requests of one connection (R2).
+    TemplateSync(ConnectionId),
+    /// Bot replies in one conversation (R3).
+    Bot(ConversationId),
+    /// Webhook events of one connection on the fast lane (R4).
+    Webhook(ConnectionId),
+    /// Messages of one connection to one person (R5).
+    Pair(ConnectionId, WaId),
+    /// Automatic actions upon one contact's replies (R6).
+    Response(ContactId),
+    /// Reminders of the whole installation (R7).
+    Reminder,
+}
+
+impl LimitName {
+    /// Which policy this is a case of.
+    pub const fn policy(&self) -> Policy {
+        match self {
+            Self::WhatsAppApi(_) => Policy::WhatsAppApi,
+            Self::TemplateSync(_) => Policy::TemplateSync,
+            Self::Bot(_) => Policy::Bot,
+            Self::Webhook(_) => Policy::Webhook,
+            Self::Pair(..) => Policy::Pair,
+            Self::Response(_) => Policy::Response,
+            Self::Reminder => Policy::Reminder,
+        }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<Cow<'_, str>> {
+        match self {
+            Self::WhatsAppApi(id) | Self::TemplateSync(id) | Self::Webhook(id) => {
+                vec![id.to_string().into()]
+            }
+            Self::Bot(id) => vec![id.to_string().into()],
+            Self::Pair(id, person) => vec![id.to_string().into(), free_text(person.as_str())],
+            Self::Response(id) => vec![id.to_string().into()],
+            Self::Reminder => Vec::new(),
+        }
+    }
+}
+
+/// The kinds of limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// R1.
+    WhatsAppApi,
+    /// R2.
+    TemplateSync,
+    /// R3.
+    Bot,
+    /// R4.
+    Webhook,
+    /// R5.
+    Pair,
+    /// R6.
+    Response,
+    /// R7.
+    Reminder,
+}
+
+/// What becomes of the surplus; the outcome that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It is done later.
+    Delayed,
+    /// It is stored, and no automatic action follows.
+    Suppressed,
+}
+
+impl Over {
+    /// The metric label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Delayed => "delayed",
+            Self::Suppressed => "suppressed",
+        }
+    }
+}
+
+/// One line of the rate-limit registry.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicySpec {
+    /// The register's id.
+    pub id: &'static str,
+    /// The metric label.
+    pub label: &'static str,
+    /// The key after the namespace.
+    pub key: &'static str,
+    /// The default limit, in units per [`PolicySpec::per`].
+    pub most: u32,
+    /// The length of the sliding window.
+    pub per: Duration,
+    /// What is counted when the limit is reached.
+    pub over: Over,
+    /// What happens to the surplus, in words.
+    pub then: &'static str,
+}
+
+impl Policy {
+    /// Every policy, in the register's order.
+    pub const ALL: [Self; 7] = [
+        Self::WhatsAppApi,
+        Self::TemplateSync,
+        Self::Bot,
+        Self::Webhook,
+        Self::Pair,
+        Self::Response,
+        Self::Reminder,
+    ];
+
+    /// This policy's line of the registry.
+    pub const fn spec(self) -> PolicySpec {
+        match self {
+            Self::WhatsAppApi => specs::WHATSAPP_API,
+            Self::TemplateSync => specs::TEMPLATE_SYNC,
+            Self::Bot => specs::BOT,
+            Self::Webhook => specs::WEBHOOK,
+            Self::Pair => specs::PAIR,
+            Self::Response => specs::RESPONSE,
+            Self::Reminder => specs::REMINDER,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Writes the registry as a page of Markdown.
+
+use std::time::Duration;
+
+use super::{LockClass, Policy, WhenAway};
+
+/// The locks and limits as `docs/registry.md` shows them, up to the section on queues.
+pub fn page() -> String {
+    let mut page = String::from(
+        "# Registry\n\n\
+         Every lock, rate limit and queue by name. Locks and limits are written from \
+         `crates/coordination/src/registry`; a test compares them\n\
+         (`UPDATE_REGISTRY=1 cargo nextest run -p coordination registry` writes them anew).\n\n\
+         Redis keys: `{namespace}:{kind}:` and the key below with its first id in braces, e.g. \
+         `sw:l:webhook_message:{wamid…}`. Kinds: `l` lock, `r` exact limit, `g` paced limit.\n\n\
+         ## Locks\n\n\
+         A lock saves work and never carries correctness: \"protected by\" holds at any concurrency.\n\n\
+         | id | key | ttl | renewed up to | waits | when it is taken | protected by | Redis away |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for class in LockClass::ALL {
+        page.push_str(&lock_line(class));
+    }
+    page.push_str(
+        "\n## Rate limits\n\n\
+         Sliding windows on Redis's clock. Defaults; each can be set per connection. While Redis is \
+         away every process keeps the same limit by itself.\n\n\
+         | id | key | default | over the limit |\n\
+         |---|---|---|---|\n",
+    );
+    for policy in Policy::ALL {
+        page.push_str(&limit_line(policy));
+    }
+    page
+}
+
+fn lock_line(class: LockClass) -> String {
+    let spec = class.spec();
+    let away = match spec.when_away {
+        WhenAway::RunUnlocked => "runs unlocked",
+        WhenAway::Refuse => "refused",
+    };
+    let renewed = spec.max_hold.map_or_else(|| "–".to_owned(), seconds);
+    format!(
+        "| {} | `{}` | {} | {renewed} | {} | {} | {} | {away} |\n",
+        spec.id,
+        spec.key,
+        seconds(spec.ttl),
+        seconds(spec.wait),
+        spec.when_taken,
+        spec.protection,
+    )
+}
+
+fn limit_line(policy: Policy) -> String {
+    let spec = policy.spec();
+    format!(
+        "| {} | `{}` | {} per {} | {} |\n",
+        spec.id,
+        spec.key,
+        spec.most,
+        seconds(spec.per),
+        spec.then
+    )
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs())
+}
