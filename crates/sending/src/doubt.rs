@@ -1,0 +1,211 @@
+//! Ends doubts: by the watermark, never by a clock (ADR-0004).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use contracts::events::MessageStatusChanged;
+use contracts::events::event::Detail;
+use contracts::names::event;
+use diesel_async::AsyncConnection;
+use kernel::ids::MessageId;
+use kernel::{Clock, chain};
+use relay::Relay;
+use storage::events::{Event, Happened};
+use storage::send_ledger::OnDoubt;
+use storage::send_ledger::doubt::{self, OpenAttempt, Verdict};
+use storage::{Database, StorageError, events};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::sender::SenderOptions;
+
+/// How often doubts are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Attempts looked at in one transaction at most.
+const MOST: i64 = 500;
+
+/// When statuses never come at all, a person decides after a day.
+const GIVEN_UP: TimeDelta = TimeDelta::days(1);
+
+pub(crate) struct Resolver {
+    db: Database,
+    relay: Relay,
+    clock: Arc<dyn Clock>,
+    options: SenderOptions,
+}
+
+pub(crate) async fn run(resolver: Resolver, nudge: Arc<Notify>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+        match resolver.resolve().await {
+            Ok(0) => {}
+            Ok(resend) => {
+                info!(count = resend, "messages presumed unsent will be sent again");
+                nudge.notify_one();
+            }
+            Err(error) => warn!(error = %chain(&error), "doubtful sends wait for the database"),
+        }
+    }
+}
+
+impl Resolver {
+    pub(crate) fn new(
+        db: Database,
+        relay: Relay,
+        clock: Arc<dyn Clock>,
+        options: SenderOptions,
+    ) -> Self {
+        Self { db, relay, clock, options }
+    }
+
+    /// Looks at the doubts; returns how many messages will be sent again.
+    async fn resolve(&self) -> Result<usize, StorageError> {
+        let (resend, events) = self.close().await?;
+        if !events.is_empty() {
+            warn!(count = events.len(), "nobody knows whether Meta took these messages");
+        }
+        self.relay.publish(events).await;
+        Ok(resend)
+    }
+
+    async fn close(&self) -> Result<(usize, Vec<Event>), StorageError> {
+        let now = self.clock.now();
+        // Nothing can be in flight any more: the fence closed at the deadline, and what passed it
+        // just before has had the whole request time-out.
+        let spare = self.options.request_timeout + self.options.doubt_margin;
+        let before = now - TimeDelta::from_std(spare).unwrap_or(GIVEN_UP);
+        let mut conn = self.db.connection().await?;
+        (*conn)
+            .transaction(async |tx| {
+                let probes = i64::from(self.options.min_probes);
+                let open = doubt::expired(tx, before, probes, MOST).await?;
+                let (resend, uncertain) = self.decide(open, now);
+                let moved = doubt::close(tx, &resend, Verdict::Resend).await?;
+                let unknown = doubt::close(tx, &uncertain, Verdict::Uncertain).await?;
+                let events = happened(&uncertain, &unknown, now);
+                events::append(tx, &events, now).await?;
+                Ok((moved.len(), events))
+            })
+            .await
+    }
+
+    fn decide(
+        &self,
+        open: Vec<OpenAttempt>,
+        now: DateTime<Utc>,
+    ) -> (Vec<OpenAttempt>, Vec<OpenAttempt>) {
+        let quiet = TimeDelta::from_std(self.options.quiet_window).unwrap_or(GIVEN_UP);
+        let probes = i64::from(self.options.min_probes);
+        let mut resend = Vec::new();
+        let mut uncertain = Vec::new();
+        for attempt in open {
+            match judge(&attempt, probes, quiet, now) {
+                Some(Verdict::Resend) => resend.push(attempt),
+                Some(Verdict::Uncertain) => uncertain.push(attempt),
+                None => {}
+            }
+        }
+        (resend, uncertain)
+    }
+}
+
+/// `None`: wait for more statuses.
+fn judge(
+    attempt: &OpenAttempt,
+    probes: i64,
+    quiet: TimeDelta,
+    now: DateTime<Utc>,
+) -> Option<Verdict> {
+    let age = now - attempt.created_at;
+    let is_answered = attempt.probes >= probes || age > quiet;
+    if !(attempt.is_watermark_past && is_answered) {
+        return (age > GIVEN_UP).then_some(Verdict::Uncertain);
+    }
+    let may_resend = attempt.resend_until.is_none_or(|until| now < until);
+    Some(match attempt.on_doubt {
+        OnDoubt::Resend if may_resend => Verdict::Resend,
+        OnDoubt::Resend | OnDoubt::Hold => Verdict::Uncertain,
+    })
+}
+
+fn happened(attempts: &[OpenAttempt], moved: &[MessageId], now: DateTime<Utc>) -> Vec<Event> {
+    let moved: HashSet<MessageId> = moved.iter().copied().collect();
+    attempts
+        .iter()
+        .filter(|attempt| moved.contains(&attempt.message_id))
+        .map(|attempt| {
+            let status = MessageStatusChanged { status: "uncertain".to_owned(), error_code: 0 };
+            Event::from(Happened {
+                workspace_id: attempt.workspace_id,
+                event_type: event::MESSAGE_UNCERTAIN,
+                connection_id: attempt.connection_id,
+                contact_id: None,
+                conversation_id: Some(attempt.conversation_id),
+                message_id: Some(attempt.message_id),
+                sequence: 0,
+                at: now,
+                detail: Some(Detail::MessageStatusChanged(status)),
+                traceparent: attempt.traceparent.clone(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::ids::{AttemptId, ConnectionId, ConversationId, WorkspaceId};
+
+    use super::*;
+
+    fn attempt() -> OpenAttempt {
+        OpenAttempt {
+            id: AttemptId::new(),
+            message_id: MessageId::new(),
+            epoch: 1,
+            created_at: DateTime::UNIX_EPOCH,
+            is_watermark_past: true,
+            probes: 20,
+            on_doubt: OnDoubt::Resend,
+            resend_until: None,
+            workspace_id: WorkspaceId::new(),
+            connection_id: ConnectionId::new(),
+            conversation_id: ConversationId::new(),
+            traceparent: None,
+        }
+    }
+
+    fn judged(attempt: &OpenAttempt, age: TimeDelta) -> Option<Verdict> {
+        judge(attempt, 20, TimeDelta::minutes(15), DateTime::UNIX_EPOCH + age)
+    }
+
+    #[test]
+    fn time_alone_never_resends_while_a_neighbours_status_is_missing() {
+        let lagging = OpenAttempt { is_watermark_past: false, ..attempt() };
+        for hours in [0, 1, 23] {
+            assert_eq!(judged(&lagging, TimeDelta::hours(hours)), None);
+        }
+        assert_eq!(judged(&lagging, TimeDelta::hours(25)), Some(Verdict::Uncertain));
+    }
+
+    #[test]
+    fn silence_counts_after_enough_later_statuses_or_a_long_quiet() {
+        let busy = attempt();
+        assert_eq!(judged(&busy, TimeDelta::seconds(40)), Some(Verdict::Resend));
+        let quiet = OpenAttempt { probes: 3, ..attempt() };
+        assert_eq!(judged(&quiet, TimeDelta::minutes(14)), None);
+        assert_eq!(judged(&quiet, TimeDelta::minutes(16)), Some(Verdict::Resend));
+    }
+
+    #[test]
+    fn a_stale_answer_is_left_to_a_person() {
+        let until = Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(60));
+        let stale = OpenAttempt { resend_until: until, ..attempt() };
+        assert_eq!(judged(&stale, TimeDelta::seconds(59)), Some(Verdict::Resend));
+        assert_eq!(judged(&stale, TimeDelta::seconds(61)), Some(Verdict::Uncertain));
+        let held = OpenAttempt { on_doubt: OnDoubt::Hold, ..attempt() };
+        assert_eq!(judged(&held, TimeDelta::seconds(40)), Some(Verdict::Uncertain));
+    }
+}
