@@ -1,0 +1,67 @@
+# `make demo` and `make test` are all a fresh machine needs; each does the set-up it depends on.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+STACK := deploy/dev-stack/stack.sh
+# rustup's folder, for a shell that was opened before rustup was installed.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export CARGO_TERM_COLOR ?= auto
+# Exports the servers' URLs for what follows in the same recipe.
+WITH_STACK = . "$$($(STACK) envfile)"
+NEXTEST := cargo nextest --version >/dev/null 2>&1
+
+.PHONY: help demo test up up-durable down status doctor check fmt clippy doc tidy ci
+
+help:              ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
+
+demo: up           ## see it work against a simulated WhatsApp (DEMO_EXIT=1 ends by itself)
+	@$(WITH_STACK)
+	# No -p: the same features for all members, so that nothing is built twice for demo and test.
+	cargo run --locked --bin switchyard -- demo $(if $(filter 1,$(DEMO_EXIT)),--exit)
+
+test: up           ## all tests on real servers; ARGS=... goes to the test runner
+	@$(WITH_STACK)
+	if $(NEXTEST); then
+		cargo nextest run --workspace --locked $(ARGS)
+	else
+		cargo test --workspace --locked $(ARGS)
+	fi
+
+up: doctor         ## PostgreSQL, Redis and RabbitMQ for this checkout
+	@$(STACK) up
+
+up-durable: doctor # the same with fsync, for figures and power-cut claims
+	@STACK_DURABLE=1 $(STACK) up
+
+down:              ## stop them; the data stays
+	@$(STACK) down
+
+status:            ## what runs, and where
+	@$(STACK) status
+
+doctor:            ## compiler and Rust, or how to get them
+	@command -v cc >/dev/null || $(STACK) apt gcc libc6-dev
+	command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer with rustup (https://rustup.rs), then run make again" >&2; exit 69; }
+	version=$$(cargo --version | cut -d' ' -f2)
+	oldest=$$(printf '%s\n' 1.95.0 "$${version%%-*}" | sort -V | head -n 1)
+	[ "$$oldest" = 1.95.0 ] || { echo "cargo $$version is too old: run 'rustup update stable' (needs 1.95)" >&2; exit 69; }
+
+check: fmt clippy doc tidy ## all gates that need no servers
+
+fmt:               # the format
+	@cargo fmt --all --check
+
+clippy: doctor     # lints of code and tests
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: doctor        # documentation: complete, with working links
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+tidy: doctor       # layers, file sizes, names, unused dependencies
+	@cargo test --locked -p testkit --test tidy
+
+ci:                ## everything that a change must pass
+	@bash .ci/run
