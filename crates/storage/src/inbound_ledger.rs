@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{self, Array, BigInt, Bool, Timestamptz};
+use diesel::sql_types::{self, Array, BigInt, Bool, Integer, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -17,18 +17,18 @@ use crate::statement::statement;
 pub const KEPT_DAYS: i32 = 30;
 
 statement! {
-    Claim(event_ids: Vec<Uuid>, now: DateTime<Utc>) -> (sql_types::Uuid, Bool) {
-        "INSERT INTO inbound_ledger (event_id, seen_at) SELECT id, "
+    Claim(event_ids: Vec<Uuid>, copies: Vec<i32>, now: DateTime<Utc>) -> (sql_types::Uuid, Bool) {
+        "INSERT INTO inbound_ledger (event_id, copies, seen_at) SELECT id, copies, "
         [now: Timestamptz]
         " FROM unnest("
-        [event_ids: Array<sql_types::Uuid>]
-        ") AS id ON CONFLICT (event_id) DO UPDATE SET copies = inbound_ledger.copies + 1 \
-         RETURNING event_id, xmax = 0"
+        [event_ids: Array<sql_types::Uuid>] ", " [copies: Array<Integer>]
+        ") AS e (id, copies) ON CONFLICT (event_id) DO UPDATE \
+         SET copies = inbound_ledger.copies + EXCLUDED.copies RETURNING event_id, xmax = 0"
     }
 }
 
 /// Claims `event_ids`, waiting for concurrent claims to commit or roll back; returns those that
-/// nobody had claimed before. The others are counted on their row.
+/// nobody had claimed before. Every copy is counted on its row, also of an id given twice.
 ///
 /// # Errors
 ///
@@ -39,8 +39,10 @@ pub async fn claim(
     now: DateTime<Utc>,
 ) -> Result<HashSet<Uuid>, StorageError> {
     event_ids.sort_unstable();
+    let copies = event_ids.chunk_by(|a, b| a == b);
+    let copies = copies.map(|same| i32::try_from(same.len()).unwrap_or(i32::MAX)).collect();
     event_ids.dedup();
-    let rows: Vec<(Uuid, bool)> = Claim { event_ids, now }.load(tx).await?;
+    let rows: Vec<(Uuid, bool)> = Claim { event_ids, copies, now }.load(tx).await?;
     Ok(rows.into_iter().filter(|(_, is_first)| *is_first).map(|(id, _)| id).collect())
 }
 

@@ -26,12 +26,13 @@ async fn of_many_copies_at_once_one_is_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_within_one_batch_counts_once() {
+async fn a_copy_within_one_batch_takes_no_effect_and_is_counted() {
     let world = World::new().await;
     let id = Uuid::new_v4();
     let mut conn = world.conn().await;
     let first = inbound_ledger::claim(&mut conn, vec![id, id], now()).await.unwrap();
     assert_eq!(first.len(), 1);
+    assert_eq!(world.count("inbound_ledger WHERE copies = 2").await, 1, "both were counted");
     let again = inbound_ledger::claim(&mut conn, vec![id], now()).await.unwrap();
     assert!(again.is_empty());
     let far = now() + chrono::TimeDelta::days(1);

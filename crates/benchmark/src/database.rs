@@ -1,0 +1,77 @@
+//! The run's own database, and what is counted in it.
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tokio_postgres::{Client, NoTls};
+use url::Url;
+
+/// A database that is made for one run of the program.
+pub(crate) struct Database {
+    admin: Client,
+    client: Client,
+    name: String,
+    url: Url,
+    _sessions: JoinSet<Result<(), tokio_postgres::Error>>,
+}
+
+impl Database {
+    pub(crate) async fn create(admin_url: &str, name: &str) -> anyhow::Result<Self> {
+        let mut sessions = JoinSet::new();
+        let mut url: Url = admin_url.parse().context("the database's URL")?;
+        let admin = connect(&url, &mut sessions).await?;
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).await?;
+        url.set_path(name);
+        let client = connect(&url, &mut sessions).await?;
+        Ok(Self { admin, client, name: name.to_owned(), url, _sessions: sessions })
+    }
+
+    pub(crate) const fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// A query of one `bigint`.
+    pub(crate) async fn count(&self, sql: &str) -> anyhow::Result<u64> {
+        let row = self.client.query_one(sql, &[]).await.with_context(|| sql.to_owned())?;
+        Ok(u64::try_from(row.try_get::<_, i64>(0)?)?)
+    }
+
+    /// A query of one `text`.
+    pub(crate) async fn text(&self, sql: &str) -> anyhow::Result<String> {
+        let row = self.client.query_one(sql, &[]).await.with_context(|| sql.to_owned())?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Events that have taken effect since `moment`, as PostgreSQL writes it. The index on age
+    /// makes this cheap while the program measures.
+    pub(crate) async fn taken_since(&self, moment: &str) -> anyhow::Result<u64> {
+        let sql = format!("SELECT count(*) FROM inbound_ledger WHERE seen_at >= '{moment}'");
+        self.count(&sql).await
+    }
+
+    pub(crate) async fn messages(&self) -> anyhow::Result<u64> {
+        self.count("SELECT count(*) FROM messages WHERE direction = 'inbound'").await
+    }
+
+    /// How many inbound messages are there more than once.
+    pub(crate) async fn doubled(&self) -> anyhow::Result<u64> {
+        let sql =
+            "SELECT count(*) - count(DISTINCT wamid) FROM messages WHERE direction = 'inbound'";
+        self.count(sql).await
+    }
+
+    pub(crate) async fn remove(self) -> anyhow::Result<()> {
+        drop(self.client);
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        Ok(self.admin.batch_execute(&sql).await?)
+    }
+}
+
+async fn connect(
+    url: &Url,
+    sessions: &mut JoinSet<Result<(), tokio_postgres::Error>>,
+) -> anyhow::Result<Client> {
+    let connected = tokio_postgres::connect(url.as_str(), NoTls).await;
+    let (client, session) = connected.context("PostgreSQL does not answer")?;
+    sessions.spawn(session);
+    Ok(client)
+}

@@ -1,0 +1,144 @@
+//! `make bench`: what the product does per second and per event, beside what the machine can do.
+//!
+//! Invariants: a figure is never given alone, it stands beside a raw limit measured seconds before
+//! on the same servers; every run is followed by a count, and only a lost or doubled row fails the
+//! program, never a missed target.
+
+mod broker;
+mod cpu;
+mod database;
+mod end_to_end;
+mod figures;
+mod ingest;
+mod installation;
+mod latency;
+mod load;
+mod machine;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::runtime::Runtime;
+
+use self::end_to_end::Staff;
+use self::installation::Installation;
+use self::report::Report;
+
+/// Measures the release build of `switchyard` that lies beside this program.
+#[derive(Clone, Debug, Parser)]
+pub(crate) struct Options {
+    /// Pairs of a raw run and one of ours, in turn; five or more make a figure.
+    #[arg(long, default_value_t = 5)]
+    pairs: u32,
+    /// Length of a run of ours in seconds; a raw one takes half of it.
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Length of a latency run in seconds.
+    #[arg(long, default_value_t = 15)]
+    quiet_seconds: u64,
+    /// One pair of short runs: shows that everything works, gives no figures.
+    #[arg(long)]
+    quick: bool,
+    /// Decides what the simulated Meta draws.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only these parts: ingest, committed, everything, latency.
+    #[arg(long, value_delimiter = ',', default_value = "ingest,committed,everything,latency")]
+    only: Vec<String>,
+    /// Where the report goes, besides stdout.
+    #[arg(long, default_value = "target/bench/report.md")]
+    report: PathBuf,
+    /// PostgreSQL, with the right to create databases.
+    #[arg(long, env = "SWITCHYARD__DATABASE__URL", hide_env_values = true)]
+    database_url: String,
+    /// Redis.
+    #[arg(long, env = "SWITCHYARD__REDIS__URL", hide_env_values = true)]
+    redis_url: String,
+    /// RabbitMQ.
+    #[arg(long, env = "SWITCHYARD__AMQP__URL", hide_env_values = true)]
+    amqp_url: String,
+}
+
+impl Options {
+    fn run(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    fn raw_run(&self) -> Duration {
+        self.run() / 2
+    }
+
+    fn quiet_run(&self) -> Duration {
+        Duration::from_secs(self.quiet_seconds)
+    }
+}
+
+fn main() -> ExitCode {
+    let mut options = Options::parse();
+    if options.quick {
+        options = Options { pairs: 1, seconds: 2, quiet_seconds: 3, ..options };
+    }
+    match Runtime::new().context("starting").and_then(|runtime| runtime.block_on(run(&options))) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Answers whether nothing was lost or doubled.
+async fn run(options: &Options) -> anyhow::Result<bool> {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        say("TLS was set up before");
+    }
+    let machine = machine::describe();
+    let mut install = Installation::new(options).await?;
+    let mut report = Report::new(machine, install.servers(options).await?);
+    let measured = measure(options, &mut install, &mut report).await;
+    install.remove().await?;
+    measured?;
+    let text = report.text(options);
+    if let Some(folder) = options.report.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(&options.report, &text)?;
+    print(&text);
+    Ok(report.is_sound())
+}
+
+async fn measure(
+    options: &Options,
+    install: &mut Installation,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let is_wanted = |part: &str| options.only.iter().any(|only| only == part);
+    let shapes = ingest::run(options, install, report, is_wanted("ingest")).await?;
+    if is_wanted("committed") {
+        end_to_end::run(options, install, report, &shapes, Staff::WithoutChatbot).await?;
+    }
+    if is_wanted("everything") {
+        end_to_end::run(options, install, report, &shapes, Staff::Everybody).await?;
+    }
+    if is_wanted("latency") {
+        latency::run(options, install, report).await?;
+    }
+    report.count(install.db().doubled().await?, "messages stored twice");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the report is what this program is for")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+/// Tells how far it is.
+#[expect(clippy::print_stderr, reason = "a run takes minutes, and stdout is the report's")]
+pub(crate) fn say(what: &str) {
+    eprintln!("[bench] {what}");
+}

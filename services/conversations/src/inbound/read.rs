@@ -1,0 +1,178 @@
+//! What an event means for us: a message, a status, or something to keep.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use contracts::inbound::{WebhookEvent, WebhookEventKind};
+use contracts::uuid_field;
+use kernel::{UserId, WaId, Wamid};
+use storage::messages::Direction;
+use storage::statuses::{Status, StatusUpdate};
+use tracing::warn;
+use uuid::Uuid;
+use whatsapp::webhook::model;
+
+use super::lines::Line;
+
+/// An event, understood as far as it goes.
+pub(super) struct Item {
+    pub(super) event_id: Uuid,
+    /// `None`: nobody has connected this number, or the app may not speak for it.
+    pub(super) line: Option<Line>,
+    pub(super) received_at: Option<DateTime<Utc>>,
+    pub(super) traceparent: Option<String>,
+    pub(super) what: What,
+}
+
+pub(super) enum What {
+    Message(Box<Said>),
+    Status(Box<StatusUpdate>),
+    /// Kept as it came.
+    Record {
+        field: String,
+        waba_id: String,
+        phone_number_id: String,
+        item: Vec<u8>,
+        happened_at: Option<DateTime<Utc>>,
+    },
+}
+
+/// Something said in a conversation.
+pub(super) struct Said {
+    pub(super) direction: Direction,
+    pub(super) wamid: Option<Wamid>,
+    pub(super) wa_id: Option<WaId>,
+    pub(super) user_id: Option<UserId>,
+    pub(super) name: Option<String>,
+    pub(super) kind: String,
+    pub(super) text: Option<String>,
+    pub(super) said_at: Option<DateTime<Utc>>,
+    pub(super) raw: Vec<u8>,
+}
+
+impl Item {
+    pub(super) fn read(
+        event: &WebhookEvent,
+        traceparent: Option<&str>,
+        lines: &HashMap<String, Line>,
+    ) -> Self {
+        let line =
+            lines.get(&event.phone_number_id).copied().filter(|line| may_speak(event, *line));
+        let event_id = uuid_field(&event.event_id)
+            .unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &event.item));
+        let what = line
+            .and_then(|line| understand(event, event_id, line))
+            .unwrap_or_else(|| record(event));
+        Self {
+            event_id,
+            line,
+            received_at: DateTime::from_timestamp_micros(event.received_at_us),
+            traceparent: traceparent.map(str::to_owned),
+            what,
+        }
+    }
+
+    /// For labels.
+    pub(super) fn kind(&self) -> &'static str {
+        match &self.what {
+            What::Message(_) => "message",
+            What::Status(_) => "status",
+            What::Record { .. } => "other",
+        }
+    }
+}
+
+/// A tenant's own app speaks only for the tenant's own numbers: its secret is the tenant's, so its
+/// signature proves nothing about others.
+fn may_speak(event: &WebhookEvent, line: Line) -> bool {
+    let may = match uuid_field(&event.app_workspace_id) {
+        Some(workspace) => workspace == line.workspace_id.as_uuid(),
+        None => true,
+    };
+    if !may {
+        warn!(connection = %line.connection_id, "event of another workspace's app kept aside");
+    }
+    may
+}
+
+/// `None`: not something that belongs into a conversation.
+fn understand(event: &WebhookEvent, event_id: Uuid, line: Line) -> Option<What> {
+    match event.kind() {
+        WebhookEventKind::Message => message(event),
+        WebhookEventKind::Status => status(event, event_id, line),
+        WebhookEventKind::Echo => echo(event),
+        WebhookEventKind::Unspecified | WebhookEventKind::Other => None,
+    }
+}
+
+fn message(event: &WebhookEvent) -> Option<What> {
+    let message = model::InboundMessage::parse(&event.item);
+    let profile = (!event.contact.is_empty()).then(|| model::Profile::parse(&event.contact));
+    let profile = profile.unwrap_or_default();
+    if message.group_id.is_some() {
+        return None; // not said to the business alone: no thread of one person
+    }
+    let wa_id = message.from.or(profile.wa_id);
+    let user_id = message.from_user_id.or(profile.user_id);
+    said(Said {
+        direction: Direction::Inbound,
+        wamid: message.id,
+        wa_id,
+        user_id,
+        name: profile.name,
+        kind: message.kind.as_str().to_owned(),
+        text: message.text,
+        said_at: message.sent_at,
+        raw: event.item.to_vec(),
+    })
+}
+
+fn echo(event: &WebhookEvent) -> Option<What> {
+    let echo = model::Echo::parse(&event.item);
+    said(Said {
+        direction: Direction::Echo,
+        wamid: echo.message.id,
+        wa_id: echo.to,
+        user_id: echo.to_user_id,
+        name: None,
+        kind: echo.message.kind.as_str().to_owned(),
+        text: echo.message.text,
+        said_at: echo.message.sent_at,
+        raw: event.item.to_vec(),
+    })
+}
+
+/// Without anybody it was said by or to, there is no thread it belongs to.
+fn said(said: Said) -> Option<What> {
+    (said.wa_id.is_some() || said.user_id.is_some()).then(|| What::Message(Box::new(said)))
+}
+
+fn status(event: &WebhookEvent, event_id: Uuid, line: Line) -> Option<What> {
+    let status = model::Status::parse(&event.item);
+    let received = DateTime::from_timestamp_micros(event.received_at_us).unwrap_or_default();
+    Some(What::Status(Box::new(StatusUpdate {
+        event_id,
+        connection_id: line.connection_id,
+        wamid: status.id?,
+        status: Status::read(status.progress.as_str()),
+        happened_at: status.at.unwrap_or(received),
+        error_code: status.errors.first().and_then(|error| error.code),
+        attempt_id: status.callback_data.as_deref().and_then(sending::callback::read),
+    })))
+}
+
+fn record(event: &WebhookEvent) -> What {
+    let entry_time = Some(event.entry_time_s).filter(|seconds| *seconds > 0);
+    What::Record {
+        field: storable(&event.field),
+        waba_id: storable(&event.waba_id),
+        phone_number_id: storable(&event.phone_number_id),
+        item: event.item.to_vec(),
+        happened_at: entry_time.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+    }
+}
+
+/// PostgreSQL's text takes no U+0000, which JSON allows.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}

@@ -1,0 +1,262 @@
+//! The transaction: claim, contacts, conversations, messages, statuses, events.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use contracts::events::event::Detail;
+use contracts::events::{MessageReceived, MessageStatusChanged};
+use contracts::names::event;
+use kernel::ids::{ConnectionId, ContactId, MessageId};
+use storage::contacts::{Resolved, Sighting};
+use storage::conversations::{Grown, Growth};
+use storage::events::{Event, Happened};
+use storage::messages::{Direction, NewMessage};
+use storage::statuses::{Applied, Status, Step};
+use storage::webhook_records::WebhookRecord;
+use storage::{
+    AsyncPgConnection, StorageError, contacts, conversations, events, inbound_ledger, messages,
+    statuses, webhook_records,
+};
+
+use super::lines::Line;
+use super::read::{Item, Said, What};
+
+/// What the transaction did.
+pub(super) struct Stored {
+    /// Per item: whether it took effect now, not earlier.
+    pub(super) is_first: Vec<bool>,
+    /// What is to be told onwards.
+    pub(super) events: Vec<Event>,
+}
+
+pub(super) async fn store(
+    tx: &mut AsyncPgConnection,
+    items: &[Item],
+    now: DateTime<Utc>,
+) -> Result<Stored, StorageError> {
+    let ids = items.iter().map(|item| item.event_id).collect();
+    let mut unclaimed = inbound_ledger::claim(tx, ids, now).await?;
+    // Of two copies in one batch the first takes effect.
+    let is_first: Vec<bool> = items.iter().map(|item| unclaimed.remove(&item.event_id)).collect();
+    let fresh =
+        || items.iter().zip(&is_first).filter(|(_, is_first)| **is_first).map(|(item, _)| item);
+
+    let mut told = store_messages(tx, fresh(), now).await?;
+    let updates = fresh().filter_map(|item| match &item.what {
+        What::Status(update) => Some(update.as_ref().clone()),
+        What::Message(_) | What::Record { .. } => None,
+    });
+    let applied = statuses::apply(tx, updates.collect(), now).await?;
+    told.extend(tell_steps(applied));
+    webhook_records::insert(tx, fresh().filter_map(record).collect(), now).await?;
+    events::append(tx, &told, now).await?;
+    Ok(Stored { is_first, events: told })
+}
+
+/// A message with where it was said.
+struct Placed<'i> {
+    item: &'i Item,
+    line: Line,
+    said: &'i Said,
+    contact: Resolved,
+}
+
+async fn store_messages<'i>(
+    tx: &mut AsyncPgConnection,
+    fresh: impl Iterator<Item = &'i Item>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Event>, StorageError> {
+    let messages: Vec<(&Item, Line, &Said)> = fresh
+        .filter_map(|item| match (&item.what, item.line) {
+            (What::Message(said), Some(line)) => Some((item, line, said.as_ref())),
+            (What::Message(_) | What::Status(_) | What::Record { .. }, _) => None,
+        })
+        .collect();
+    if messages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sightings: Vec<Sighting> =
+        messages.iter().map(|(_, line, said)| sighting(*line, said)).collect();
+    let contacts = contacts::resolve(tx, &sightings, now).await?;
+    let placed: Vec<Placed<'_>> = messages
+        .into_iter()
+        .zip(contacts)
+        .map(|((item, line, said), contact)| Placed { item, line, said, contact })
+        .collect();
+    let grown = conversations::grow(tx, growths(&placed, now), now).await?;
+    let (rows, told) = write_down(&placed, grown, now);
+    messages::insert(tx, rows, now).await?;
+    Ok(told)
+}
+
+fn sighting(line: Line, said: &Said) -> Sighting {
+    Sighting {
+        workspace_id: line.workspace_id,
+        wa_id: said.wa_id.clone(),
+        user_id: said.user_id.clone(),
+        name: said.name.clone(),
+    }
+}
+
+fn growths(placed: &[Placed<'_>], now: DateTime<Utc>) -> Vec<Growth> {
+    let mut growths: HashMap<(ConnectionId, ContactId), Growth> = HashMap::new();
+    for message in placed {
+        let key = (message.line.connection_id, message.contact.id);
+        let growth = growths.entry(key).or_insert(Growth {
+            workspace_id: message.line.workspace_id,
+            connection_id: key.0,
+            contact_id: key.1,
+            messages: 0,
+            customer_wrote_at: None,
+        });
+        growth.messages += 1;
+        if message.said.direction == Direction::Inbound {
+            // Meta's clock opens the window; one that runs ahead of ours must not lengthen it.
+            let wrote_at = message.said.said_at.unwrap_or(now).min(now);
+            growth.customer_wrote_at = growth.customer_wrote_at.max(Some(wrote_at));
+        }
+    }
+    growths.into_values().collect()
+}
+
+/// Gives every message its place, in the order of arrival.
+fn write_down(
+    placed: &[Placed<'_>],
+    grown: Vec<Grown>,
+    now: DateTime<Utc>,
+) -> (Vec<NewMessage>, Vec<Event>) {
+    let mut counts: HashMap<(ConnectionId, ContactId), i64> = HashMap::new();
+    for message in placed {
+        *counts.entry((message.line.connection_id, message.contact.id)).or_default() += 1;
+    }
+    let mut threads: HashMap<(ConnectionId, ContactId), (Grown, i64)> = grown
+        .into_iter()
+        .map(|grown| {
+            let key = (grown.connection_id, grown.contact_id);
+            let count = counts.get(&key).copied().unwrap_or(0);
+            let next = grown.last_sequence - count + 1;
+            (key, (grown, next))
+        })
+        .collect();
+    let mut rows = Vec::with_capacity(placed.len());
+    let mut told = Vec::with_capacity(placed.len());
+    let mut introduced = Vec::new();
+    for message in placed {
+        let key = (message.line.connection_id, message.contact.id);
+        let Some((thread, next)) = threads.get_mut(&key) else { continue };
+        let is_introduction = !introduced.contains(&message.contact.id);
+        if message.contact.is_new && is_introduction {
+            introduced.push(message.contact.id);
+            told.push(tell(event::CONTACT_CREATED, message, thread, None, 0, now));
+        }
+        if thread.is_new {
+            thread.is_new = false;
+            told.push(tell(event::CONVERSATION_OPENED, message, thread, None, 0, now));
+        }
+        let row = row(message, thread, *next);
+        if message.said.direction == Direction::Inbound {
+            told.push(tell(event::MESSAGE_RECEIVED, message, thread, Some(row.id), *next, now));
+        }
+        rows.push(row);
+        *next += 1;
+    }
+    (rows, told)
+}
+
+fn row(message: &Placed<'_>, thread: &Grown, sequence: i64) -> NewMessage {
+    NewMessage {
+        id: MessageId::new(),
+        workspace_id: message.line.workspace_id,
+        connection_id: message.line.connection_id,
+        conversation_id: thread.id,
+        contact_id: message.contact.id,
+        sequence,
+        direction: message.said.direction,
+        kind: message.said.kind.clone(),
+        wamid: message.said.wamid.clone(),
+        body: message.said.text.clone(),
+        raw: Some(message.said.raw.clone()),
+        said_at: message.said.said_at,
+    }
+}
+
+fn tell(
+    event_type: &'static str,
+    message: &Placed<'_>,
+    thread: &Grown,
+    message_id: Option<MessageId>,
+    sequence: i64,
+    now: DateTime<Utc>,
+) -> Event {
+    let detail = message_id.map(|_| {
+        Detail::MessageReceived(MessageReceived {
+            kind: message.said.kind.clone(),
+            text: message.said.text.clone().unwrap_or_default(),
+        })
+    });
+    Event::from(Happened {
+        workspace_id: message.line.workspace_id,
+        event_type,
+        connection_id: message.line.connection_id,
+        contact_id: Some(message.contact.id),
+        conversation_id: Some(thread.id),
+        message_id,
+        sequence,
+        at: now,
+        detail,
+        traceparent: message.item.traceparent.clone(),
+    })
+}
+
+/// What statuses changed, as events; also used for statuses that were parked.
+pub(crate) fn tell_steps(applied: Applied) -> Vec<Event> {
+    if applied.duplicates > 0 {
+        metrics::counter!("switchyard_duplicate_escaped_total", "stage" => "send")
+            .increment(u64::try_from(applied.duplicates).unwrap_or(u64::MAX));
+        tracing::error!(count = applied.duplicates, "Meta accepted a message twice");
+    }
+    applied.steps.into_iter().filter_map(tell_step).collect()
+}
+
+fn tell_step(step: Step) -> Option<Event> {
+    let event_type = match step.status {
+        Status::Sent => event::MESSAGE_SENT,
+        Status::Delivered => event::MESSAGE_DELIVERED,
+        Status::Read => event::MESSAGE_READ,
+        Status::Failed => event::MESSAGE_FAILED,
+        Status::Other(_) => return None,
+    };
+    let detail = MessageStatusChanged {
+        status: step.status.as_str().to_owned(),
+        error_code: step.error_code.unwrap_or(0),
+    };
+    Some(Event::from(Happened {
+        workspace_id: step.workspace_id,
+        event_type,
+        connection_id: step.connection_id,
+        contact_id: None,
+        conversation_id: Some(step.conversation_id),
+        message_id: Some(step.message_id),
+        sequence: 0,
+        at: step.happened_at,
+        detail: Some(Detail::MessageStatusChanged(detail)),
+        traceparent: None,
+    }))
+}
+
+fn record(item: &Item) -> Option<WebhookRecord> {
+    let What::Record { field, waba_id, phone_number_id, item: json, happened_at } = &item.what
+    else {
+        return None;
+    };
+    Some(WebhookRecord {
+        event_id: item.event_id,
+        workspace_id: item.line.map(|line| line.workspace_id),
+        connection_id: item.line.map(|line| line.connection_id),
+        field: field.clone(),
+        waba_id: waba_id.clone(),
+        phone_number_id: phone_number_id.clone(),
+        item: json.clone(),
+        happened_at: *happened_at,
+    })
+}

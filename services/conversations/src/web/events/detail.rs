@@ -1,0 +1,35 @@
+//! The part of an event that only its type has: `data`.
+
+use contracts::events::event;
+use serde::Serialize;
+
+/// The members of `data`, by type of event.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Detail {
+    /// `message.received`.
+    Received { kind: String, text: Option<String> },
+    /// `message.accepted`, `.sent`, `.delivered`, `.read`, `.failed`, `.uncertain`.
+    StatusChanged { status: String, error_code: Option<i32> },
+    /// `bot.silent`.
+    BotSilent { reason: String },
+    /// Every other type.
+    Nothing {},
+}
+
+impl From<Option<event::Detail>> for Detail {
+    fn from(detail: Option<event::Detail>) -> Self {
+        match detail {
+            Some(event::Detail::MessageReceived(received)) => Self::Received {
+                kind: received.kind,
+                text: (!received.text.is_empty()).then_some(received.text),
+            },
+            Some(event::Detail::MessageStatusChanged(changed)) => Self::StatusChanged {
+                status: changed.status,
+                error_code: (changed.error_code != 0).then_some(changed.error_code),
+            },
+            Some(event::Detail::BotSilent(silent)) => Self::BotSilent { reason: silent.reason },
+            None => Self::Nothing {},
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The HTTP API, called in process, against a database of its own.
+
+mod access;
+mod connections;
+mod events;
+mod limits;
+mod meta_apps;
+mod secrets;
+mod threads;
+mod world;

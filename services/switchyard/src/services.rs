@@ -1,0 +1,140 @@
+//! Starts the services that were asked for and serves all their routes on one listener.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::web::{Data, ServiceConfig};
+use chatbot::Chatbot;
+use service::{Auth, Health, Life, Listener, Need, serve};
+use webhook_ingest::Ingest;
+
+use crate::cli::Which;
+use crate::exit::{Failure, OrFix};
+use crate::parts::{self, Parts};
+
+/// The services of this process, as far as HTTP is concerned.
+#[derive(Clone)]
+struct Routes {
+    auth: Arc<Auth>,
+    ingest: Option<Ingest>,
+    conversations: Option<conversations::State>,
+    chatbot: Option<Chatbot>,
+}
+
+/// Starts `which` services; answers with the address of their routes.
+pub(crate) async fn start(life: &Life, parts: Parts, which: Which) -> Result<SocketAddr, Failure> {
+    // The door for webhooks works from memory while PostgreSQL is away; nobody else can.
+    let database = if which == Which::WebhookIngest { Need::Optional } else { Need::Required };
+    if database == Need::Required {
+        parts::await_schema(&parts.db).await?;
+    }
+    let routes = routes(life, &parts, which).await?;
+    let health = parts.health(life, database);
+    let health = match &routes.ingest {
+        Some(ingest) => ingest.checked_by(health),
+        None => health,
+    };
+    let ingest = routes.ingest.clone();
+    let address = listen(life, &parts, routes, health)?;
+    let (stopping, stop_broker) = (life.stopping(), parts.stop_broker);
+    life.tasks().spawn(async move {
+        stopping.cancelled().await;
+        // The last webhooks are published before the broker leaves.
+        if let Some(ingest) = ingest {
+            ingest.drained().await;
+        }
+        stop_broker.cancel();
+    });
+    Ok(address)
+}
+
+async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Failure> {
+    let is_chosen = |service| which == Which::All || which == service;
+    let mut routes =
+        Routes { auth: Arc::clone(&parts.auth), ingest: None, conversations: None, chatbot: None };
+    if is_chosen(Which::WebhookIngest) {
+        let started = webhook_ingest::start(life, ingest(parts));
+        routes.ingest = Some(started.or_fix("correct meta.app_secret and meta.verify_token")?);
+    }
+    if which == Which::WebhookIngest {
+        return Ok(routes);
+    }
+    let relay = parts.relay(life);
+    if is_chosen(Which::Conversations) {
+        let dependencies = conversations::Dependencies {
+            db: parts.db.clone(),
+            broker: parts.broker.clone(),
+            locks: parts.coordination.locks().clone(),
+            relay: relay.clone(),
+            sealer: parts.sealer.clone(),
+            clock: Arc::clone(&parts.clock),
+            settings: parts.settings.conversations.clone(),
+            limits: parts.settings.limits.clone(),
+        };
+        routes.conversations = Some(conversations::start(life, dependencies));
+    }
+    if is_chosen(Which::Chatbot) {
+        let dependencies = chatbot::Dependencies {
+            db: parts.db.clone(),
+            broker: parts.broker.clone(),
+            limiter: parts.coordination.limiter().clone(),
+            sender: parts.sender(life, relay.clone())?,
+            relay,
+            clock: Arc::clone(&parts.clock),
+            options: chatbot::Options::from(parts.settings.as_ref()),
+        };
+        let started = chatbot::start(life.clone(), dependencies).await;
+        routes.chatbot = Some(started.or_fix("switchyard doctor")?);
+    }
+    Ok(routes)
+}
+
+fn ingest(parts: &Parts) -> webhook_ingest::Dependencies {
+    webhook_ingest::Dependencies {
+        broker: parts.broker.clone(),
+        database: parts.db.clone(),
+        sealer: parts.sealer.clone(),
+        limiter: parts.coordination.limiter().clone(),
+        clock: Arc::clone(&parts.clock),
+        settings: parts.settings.as_ref().clone(),
+    }
+}
+
+fn listen(
+    life: &Life,
+    parts: &Parts,
+    routes: Routes,
+    health: Health,
+) -> Result<SocketAddr, Failure> {
+    const FIX: &str = "free the address, or set another: SWITCHYARD__HTTP__LISTEN";
+    let http = &parts.settings.http;
+    let admin = Listener::admin(http);
+    if let Some(admin) = admin {
+        let health = health.clone();
+        serve(life, admin, move |config: &mut ServiceConfig| health.routes(config)).or_fix(FIX)?;
+    }
+    let public_health = admin.is_none().then_some(health);
+    let everything = move |config: &mut ServiceConfig| {
+        if let Some(health) = &public_health {
+            health.routes(config);
+        }
+        routes.mount(config);
+    };
+    serve(life, Listener::public(http), everything).or_fix(FIX)
+}
+
+impl Routes {
+    fn mount(&self, config: &mut ServiceConfig) {
+        config.app_data(Data::from(Arc::clone(&self.auth)));
+        if let Some(ingest) = &self.ingest {
+            ingest.routes(config);
+        }
+        if let Some(state) = &self.conversations {
+            config.app_data(Data::new(state.clone()));
+            conversations::routes(config);
+        }
+        if let Some(chatbot) = &self.chatbot {
+            chatbot.routes(config);
+        }
+    }
+}

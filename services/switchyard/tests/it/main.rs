@@ -1,0 +1,15 @@
+//! The whole product, as real processes against real servers and the simulator.
+//!
+//! What is promised is counted on the far side: what the simulator really received.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod chaos;
+mod cli;
+mod first_contact;
+mod fixtures;
+mod installation;
+mod once;
+mod poison;
+mod private_stack;
+mod trace;
