@@ -10,9 +10,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TERM_COLOR ?= auto
 # Exports the servers' URLs for what follows in the same recipe.
 WITH_STACK = . "$$($(STACK) envfile)"
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 NEXTEST := cargo nextest --version >/dev/null 2>&1
 
-.PHONY: help demo test up up-durable down status doctor check fmt clippy doc tidy ci
+.PHONY: help demo test bench up up-durable down status doctor check fmt clippy doc tidy ci
 
 help:              ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
@@ -29,6 +30,15 @@ test: up           ## all tests on real servers; ARGS=... goes to the test runne
 	else
 		cargo test --workspace --locked $(ARGS)
 	fi
+
+# Servers of its own, with fsync; figures of a machine that does something else besides are not worth much.
+bench: doctor      ## figures beside the machine's own limits, in minutes; BENCH_QUICK=1 only shows that it works
+	@export STACK_RUN_DIR="$(TARGET)/bench/stack" STACK_PRIVATE=1 STACK_DURABLE=1
+	cargo build --release --locked -p switchyard -p benchmark
+	trap '$(STACK) down' EXIT
+	$(STACK) up
+	$(WITH_STACK)
+	"$(TARGET)/release/benchmark" --report "$(TARGET)/bench/report.md" $(if $(filter 1,$(BENCH_QUICK)),--quick) $(ARGS)
 
 up: doctor         ## PostgreSQL, Redis and RabbitMQ for this checkout
 	@$(STACK) up

@@ -88,3 +88,13 @@ CREATE TABLE parked_statuses (
     parked_at timestamptz NOT NULL
 );
 CREATE INDEX parked_statuses_by_wamid ON parked_statuses USING hash (wamid);
+
+-- How far Meta's statuses have come through, so that silence can be told from lateness: one row per
+-- process on their way (`ingest/…`, `conversations/…`) and one per lane (`lane/…`).
+CREATE TABLE status_pipeline (
+    part text PRIMARY KEY,
+    -- A process: when it last lived. A lane: everything received before this has taken effect.
+    alive_at timestamptz NOT NULL,
+    -- When a status may last have been sent away or set aside, to come again later.
+    outage_at timestamptz
+);

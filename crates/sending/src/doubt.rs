@@ -15,6 +15,7 @@ use relay::Relay;
 use storage::events::{Event, Happened};
 use storage::send_ledger::OnDoubt;
 use storage::send_ledger::doubt::{self, OpenAttempt, Verdict};
+use storage::status_pipeline::{self, Lateness};
 use storage::{Database, StorageError, events};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,10 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Attempts looked at in one transaction at most.
 const MOST: i64 = 500;
+
+/// Of two ingest processes one may put its marker before a status that the other took earlier: by the
+/// time a publish may take (2 s), and a little.
+const OVERTAKING: TimeDelta = TimeDelta::seconds(3);
 
 /// When statuses never come at all, a person decides after a day.
 const GIVEN_UP: TimeDelta = TimeDelta::days(1);
@@ -73,16 +78,18 @@ impl Resolver {
 
     async fn close(&self) -> Result<(usize, Vec<Event>), StorageError> {
         let now = self.clock.now();
-        // Nothing can be in flight any more: the fence closed at the deadline, and what passed it
-        // just before has had the whole request time-out.
-        let spare = self.options.request_timeout + self.options.doubt_margin;
-        let before = now - TimeDelta::from_std(spare).unwrap_or(GIVEN_UP);
         let mut conn = self.db.connection().await?;
+        let lateness = status_pipeline::read(&mut conn, now).await?;
+        let Some(horizon) = self.horizon(lateness) else { return Ok((0, Vec::new())) };
+        // Nothing can be in flight any more: the fence closed at the deadline, and what passed it
+        // just before has had the whole request time-out, and its status the margin to be sent.
+        let spare = self.options.request_timeout + self.options.doubt_margin;
+        let before = horizon.min(now) - TimeDelta::from_std(spare).unwrap_or(GIVEN_UP);
         (*conn)
             .transaction(async |tx| {
                 let probes = i64::from(self.options.min_probes);
                 let open = doubt::expired(tx, before, probes, MOST).await?;
-                let (resend, uncertain) = self.decide(open, now);
+                let (resend, uncertain) = self.decide(open, lateness.last_outage, now);
                 let moved = doubt::close(tx, &resend, Verdict::Resend).await?;
                 let unknown = doubt::close(tx, &uncertain, Verdict::Uncertain).await?;
                 let events = happened(&uncertain, &unknown, now);
@@ -92,9 +99,16 @@ impl Resolver {
             .await
     }
 
+    /// Every status that was at our door before this has taken effect; `None` when nobody knows.
+    fn horizon(&self, lateness: Lateness) -> Option<DateTime<Utc>> {
+        let is_complete = lateness.lanes >= i64::from(self.options.status_lanes);
+        lateness.caught_up_to.filter(|_| is_complete).map(|marked| marked - OVERTAKING)
+    }
+
     fn decide(
         &self,
         open: Vec<OpenAttempt>,
+        last_outage: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> (Vec<OpenAttempt>, Vec<OpenAttempt>) {
         let quiet = TimeDelta::from_std(self.options.quiet_window).unwrap_or(GIVEN_UP);
@@ -102,7 +116,7 @@ impl Resolver {
         let mut resend = Vec::new();
         let mut uncertain = Vec::new();
         for attempt in open {
-            match judge(&attempt, probes, quiet, now) {
+            match judge(&attempt, probes, quiet, last_outage, now) {
                 Some(Verdict::Resend) => resend.push(attempt),
                 Some(Verdict::Uncertain) => uncertain.push(attempt),
                 None => {}
@@ -117,11 +131,15 @@ fn judge(
     attempt: &OpenAttempt,
     probes: i64,
     quiet: TimeDelta,
+    last_outage: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Option<Verdict> {
     let age = now - attempt.created_at;
     let is_answered = attempt.probes >= probes || age > quiet;
-    if !(attempt.is_watermark_past && is_answered) {
+    // Whatever was sent away in an outage comes again when Meta likes: silence proves nothing until
+    // the quiet window has passed since.
+    let may_be_late = last_outage.is_some_and(|at| at > attempt.created_at && now - at <= quiet);
+    if may_be_late || !(attempt.is_watermark_past && is_answered) {
         return (age > GIVEN_UP).then_some(Verdict::Uncertain);
     }
     let may_resend = attempt.resend_until.is_none_or(|until| now < until);
@@ -178,7 +196,19 @@ mod tests {
     }
 
     fn judged(attempt: &OpenAttempt, age: TimeDelta) -> Option<Verdict> {
-        judge(attempt, 20, TimeDelta::minutes(15), DateTime::UNIX_EPOCH + age)
+        judge(attempt, 20, TimeDelta::minutes(15), None, DateTime::UNIX_EPOCH + age)
+    }
+
+    #[test]
+    fn after_an_outage_silence_proves_nothing_for_a_while() {
+        let judged = |outage_s, age_s| {
+            let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+            judge(&attempt(), 20, TimeDelta::minutes(15), Some(at(outage_s)), at(age_s))
+        };
+        assert_eq!(judged(30, 60), None, "a status may have been sent away");
+        assert_eq!(judged(30, 30 + 900), None);
+        assert_eq!(judged(30, 30 + 901), Some(Verdict::Resend));
+        assert_eq!(judged(-1, 60), Some(Verdict::Resend), "over before the send");
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub struct SenderOptions {
     pub quiet_window: Duration,
     /// On a busy connection: how many later sends must have had a status.
     pub min_probes: u32,
+    /// Lanes that statuses travel in: of each a marker must have come through.
+    pub status_lanes: u8,
     /// R1 for connections without their own.
     pub api_per_minute: u32,
 }

@@ -24,6 +24,7 @@ pub mod schema;
 pub mod sealed;
 pub mod send_ledger;
 mod statement;
+pub mod status_pipeline;
 pub mod statuses;
 pub mod webhook_records;
 pub mod workspaces;

@@ -112,7 +112,7 @@ pub async fn start(life: Life, dependencies: Dependencies) -> anyhow::Result<Cha
 }
 
 impl Chatbot {
-    /// Mounts `/v1/bots` and what is below it.
+    /// Mounts `/v1/bots` and what is below it; the listener brings [`service::Auth`].
     pub fn routes(&self, config: &mut ServiceConfig) {
         api::routes(&self.api, config);
     }

@@ -12,12 +12,14 @@ mod store;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use contracts::inbound::WebhookEvent;
 use coordination::{BatchGuard, LockClass, LockError, LockName, Locks, Patience};
 use diesel_async::AsyncConnection;
 use kernel::{Clock, Retryable, chain};
 use messaging::{BatchHandler, Delivery, Family, Fault, Queue, Verdict};
 use relay::Relay;
+use storage::status_pipeline::{self, Pulse};
 use storage::{Database, StorageError};
 use telemetry::messages::{ALREADY_PROCESSED, CURRENTLY_PROCESSED};
 use thiserror::Error;
@@ -65,33 +67,48 @@ pub(crate) struct Inbound {
     clock: Arc<dyn Clock>,
     lines: Arc<Lines>,
     meters: Arc<Meters>,
+    pulse: Pulse,
 }
 
 impl BatchHandler for Inbound {
     type Message = WebhookEvent;
 
     async fn handle(&self, batch: Vec<Delivery<WebhookEvent>>) -> Result<Vec<Verdict>, Fault> {
-        self.play(&batch).instrument(batch_span(&batch)).await?;
+        let played = self.play(&batch).instrument(batch_span(&batch)).await;
+        if played.is_err() {
+            self.pulse.failed(); // what fails may be set aside, behind the lane's later markers
+        }
+        played?;
         Ok(batch.iter().map(|_| Verdict::Done).collect())
     }
 }
 
 impl Inbound {
-    pub(crate) fn new(db: Database, locks: Locks, relay: Relay, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        db: Database,
+        locks: Locks,
+        relay: Relay,
+        clock: Arc<dyn Clock>,
+        pulse: Pulse,
+    ) -> Self {
         let lines = Arc::new(Lines::new(db.clone()));
-        Self { db, locks, relay, clock, lines, meters: Arc::new(Meters::register()) }
+        Self { db, locks, relay, clock, lines, meters: Arc::new(Meters::register()), pulse }
     }
 
     async fn play(&self, batch: &[Delivery<WebhookEvent>]) -> Result<(), Fault> {
         let lines = self.lines.find(batch.iter().map(|delivery| &delivery.message)).await?;
         let mut items: Vec<Item> = Vec::with_capacity(batch.len());
+        let mut markers = Vec::new();
         for delivery in batch {
-            items.push(Item::read(&delivery.message, delivery.traceparent(), &lines));
+            match read::marker(&delivery.message) {
+                Some(made_at) => markers.push((lane_name(delivery.queue()), made_at)),
+                None => items.push(Item::read(&delivery.message, delivery.traceparent(), &lines)),
+            }
         }
         let slow = batch.iter().any(|delivery| is_slow(delivery.queue()));
         let turns = self.take_turns(&items, slow).await;
         let guard = self.lock(&items).await;
-        let stored = self.store(&items, guard.as_ref()).await?;
+        let stored = self.store(&items, markers, guard.as_ref()).await?;
         self.report(&items, &stored);
         let release = async {
             for guard in [turns, guard].into_iter().flatten() {
@@ -105,6 +122,7 @@ impl Inbound {
     async fn store(
         &self,
         items: &[Item],
+        markers: Vec<(String, DateTime<Utc>)>,
         guard: Option<&BatchGuard>,
     ) -> Result<Stored, InboundError> {
         let now = self.clock.now();
@@ -112,6 +130,7 @@ impl Inbound {
         let stored = (*conn)
             .transaction(async |tx| {
                 let stored = store::store(tx, items, now).await?;
+                status_pipeline::pass(tx, markers).await?;
                 if guard.is_some_and(|guard| !guard.is_valid()) {
                     return Err(InboundError::LocksLost);
                 }
@@ -195,6 +214,10 @@ fn batch_span(batch: &[Delivery<WebhookEvent>]) -> Span {
 /// Without Redis the ledger alone decides (D2).
 fn go_on_unlocked(taken: Result<BatchGuard, LockError>) -> Option<BatchGuard> {
     taken.inspect_err(|error| debug!(error = %chain(error), "batch goes on without its locks")).ok()
+}
+
+fn lane_name(queue: Queue) -> String {
+    queue.return_key()
 }
 
 fn is_slow(queue: Queue) -> bool {

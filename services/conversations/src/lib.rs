@@ -16,6 +16,7 @@ use relay::Relay;
 use service::Life;
 use storage::Database;
 use storage::sealed::Sealer;
+use storage::status_pipeline::Pulse;
 
 pub use self::web::{State, routes};
 
@@ -46,7 +47,9 @@ pub struct Dependencies {
 /// Starts the consumers and the housekeeping; returns what [`routes`] need as application data.
 pub fn start(life: &Life, dependencies: Dependencies) -> State {
     let Dependencies { db, broker, locks, relay, sealer, clock, settings, limits } = dependencies;
-    let inbound = Inbound::new(db.clone(), locks, relay.clone(), Arc::clone(&clock));
+    let (tasks, stopping) = (life.tasks(), life.stopping());
+    let pulse = Pulse::start("conversations", db.clone(), Arc::clone(&clock), tasks, stopping);
+    let inbound = Inbound::new(db.clone(), locks, relay.clone(), Arc::clone(&clock), pulse);
     for queues in shares(Family::Webhooks, settings.workers) {
         consume(&broker, "webhooks", queues, &settings, inbound.clone(), life);
     }

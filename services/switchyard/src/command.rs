@@ -7,3 +7,20 @@ pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod run;
 pub(crate) mod simulator;
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Returns at the first Ctrl-C or SIGTERM.
+///
+/// # Errors
+///
+/// When signals cannot be received.
+async fn told_to_stop() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt,
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kernel::ids::ApiKeyId;
 use kernel::{Clock, SystemClock, chain};
-use messaging::{Broker, BrokerOptions, Topology};
+use messaging::{Broker, BrokerOptions, Family, Topology};
 use relay::Relay;
 use sending::{Sender, SenderDependencies, SenderOptions};
 use service::{Auth, Health, KeyStore, Life, Need, StoredKey};
@@ -105,6 +105,7 @@ impl Parts {
             doubt_margin: sending.doubt_margin,
             quiet_window: sending.quiet_window,
             min_probes: sending.min_probes,
+            status_lanes: Family::Webhooks.lanes() + Family::WebhooksSlow.lanes(),
             api_per_minute: limits.whatsapp_api_per_minute,
         };
         Ok(Sender::start(dependencies, options, life.tasks(), life.stopping()))

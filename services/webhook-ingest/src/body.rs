@@ -24,36 +24,30 @@ const SEATS: usize = 64;
 /// What is set aside before anything has arrived; a claimed length proves nothing.
 const FIRST_BYTES: usize = 2 * 1024;
 
-/// What the head of a POST says, checked before any of its body is read.
-pub(crate) struct Head {
-    pub(crate) signature: Signature,
-}
-
-impl Head {
-    pub(crate) fn read(request: &HttpRequest, limit: usize) -> Result<Self, Refusal> {
-        let headers = request.headers();
-        // Of two signatures nobody knows which one a proxy on the way has looked at.
-        let mut given = headers.get_all(signature::HEADER);
-        let signature = match (given.next(), given.next()) {
-            (Some(one), None) => Signature::parse(one.as_bytes()),
-            _ => None,
-        };
-        let signature = signature.ok_or(Refusal::NoSignature)?;
-        // The signature is over the bytes as sent, and what a few of them inflate to has no bound.
-        if headers
-            .get_all(CONTENT_ENCODING)
-            .any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
-        {
-            return Err(Refusal::Encoded);
-        }
-        let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if declared.and_then(|length| length.parse().ok()).is_some_and(|length: u64| {
-            usize::try_from(length).map_or(true, |length| length > limit)
-        }) {
-            return Err(Refusal::TooLarge);
-        }
-        Ok(Self { signature })
+/// What a POST claims to be signed with; its head is checked before any of its body is read.
+pub(crate) fn signature_of(request: &HttpRequest, limit: usize) -> Result<Signature, Refusal> {
+    let headers = request.headers();
+    // Of two signatures nobody knows which one a proxy on the way has looked at.
+    let mut given = headers.get_all(signature::HEADER);
+    let signature = match (given.next(), given.next()) {
+        (Some(one), None) => Signature::parse(one.as_bytes()),
+        _ => None,
+    };
+    let signature = signature.ok_or(Refusal::NoSignature)?;
+    // The signature is over the bytes as sent, and what a few of them inflate to has no bound.
+    if headers
+        .get_all(CONTENT_ENCODING)
+        .any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(Refusal::Encoded);
     }
+    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let declared: Option<u64> = declared.and_then(|length| length.parse().ok());
+    let is_too_large = |length: u64| usize::try_from(length).map_or(true, |length| length > limit);
+    if declared.is_some_and(is_too_large) {
+        return Err(Refusal::TooLarge);
+    }
+    Ok(signature)
 }
 
 /// A body, with its seat if it needs one.

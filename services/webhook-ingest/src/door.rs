@@ -7,6 +7,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use kernel::{Clock, chain};
 use messaging::Publisher;
+use storage::status_pipeline::Pulse;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use whatsapp::webhook::EventKind;
 use crate::admission::Admission;
 use crate::answer;
 use crate::app::App;
-use crate::body::{self, Body, Head, LARGE_BYTES, Reader};
+use crate::body::{self, Body, LARGE_BYTES, Reader};
 use crate::directory::Directory;
 use crate::events::{Parcel, Post};
 use crate::meters::{self, Meters, Outcome};
@@ -38,6 +39,7 @@ pub(crate) struct Door {
     read_timeout: Duration,
     large_at_work: Arc<Semaphore>,
     meters: Meters,
+    pulse: Pulse,
     stopping: CancellationToken,
     posts: TaskTracker,
 }
@@ -48,6 +50,7 @@ impl Door {
         admission: Admission,
         publisher: Publisher,
         clock: Arc<dyn Clock>,
+        pulse: Pulse,
         http: &settings::Http,
         stopping: CancellationToken,
     ) -> Self {
@@ -60,6 +63,7 @@ impl Door {
             read_timeout: http.webhook_read_timeout,
             large_at_work: Arc::new(Semaphore::new(LARGE_AT_WORK)),
             meters: Meters::register(),
+            pulse,
             stopping,
             posts: TaskTracker::new(),
         }
@@ -86,11 +90,11 @@ impl Door {
             return Err(Refusal::Draining);
         }
         let deadline = Instant::now() + self.read_timeout;
-        let head = Head::read(request, self.reader.limit())?;
+        let signature = body::signature_of(request, self.reader.limit())?;
         let app = self.app(request).await?;
         let received_at_us = self.clock.now().timestamp_micros();
         let Body { bytes, seat } = self.reader.read(payload, deadline).await?;
-        let (known, signature) = (self.directory.known(), head.signature);
+        let known = self.directory.known();
         let post = Post { app, known, signature, body: bytes, received_at_us };
         let parcels = self.open(request, post, deadline).await?;
         Ok(Taken { parcels, _seat: seat })
@@ -217,6 +221,9 @@ pub(crate) async fn receive(
         Err(refusal) => {
             // Whoever floods us must not flood the log: these are counted.
             debug!(code = refusal.code(), error = %chain(&refusal), "webhook refused");
+            if refusal.is_ours() {
+                door.pulse.failed();
+            }
             answer::refuse(&refusal, Some(payload))
         }
     }

@@ -16,6 +16,7 @@ mod directory;
 mod door;
 mod events;
 mod handshake;
+mod markers;
 mod meters;
 mod refusal;
 
@@ -32,6 +33,7 @@ use service::{Health, Life, Need};
 use settings::Settings;
 use storage::Database;
 use storage::sealed::Sealer;
+use storage::status_pipeline::Pulse;
 
 use crate::admission::Admission;
 use crate::app::App;
@@ -71,6 +73,10 @@ pub fn start(life: &Life, dependencies: Dependencies) -> anyhow::Result<Ingest> 
     let Dependencies { broker, database, sealer, limiter, clock, settings } = dependencies;
     let default_app = App::of_settings(&settings.meta)?;
     ensure!(settings.limits.webhook_per_minute > 0, "limits.webhook_per_minute is 0");
+    let (tasks, stopping) = (life.tasks(), life.stopping());
+    let pulse =
+        Pulse::start("ingest", database.clone(), Arc::clone(&clock), tasks, stopping.clone());
+    tasks.spawn(markers::run(broker.publisher(), Arc::clone(&clock), stopping));
     let source = Source {
         database,
         sealer,
@@ -89,6 +95,7 @@ pub fn start(life: &Life, dependencies: Dependencies) -> anyhow::Result<Ingest> 
         Admission::new(limiter),
         broker.publisher(),
         clock,
+        pulse,
         &settings.http,
         life.stopping(),
     );

@@ -93,6 +93,12 @@ impl Refusal {
         }
     }
 
+    /// Whether Meta may have sent it and comes again later: a status is then late, not missing.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(self.outcome(), Outcome::Unavailable | Outcome::OverLimit)
+            || matches!(self, Self::TooSlow)
+    }
+
     pub(crate) const fn outcome(&self) -> Outcome {
         match self {
             Self::NoSignature | Self::WrongSignature | Self::UnknownApp => Outcome::BadSignature,

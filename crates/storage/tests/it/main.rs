@@ -8,5 +8,6 @@ mod inbound_ledger;
 mod outbox;
 mod schema;
 mod send_ledger;
+mod status_pipeline;
 mod statuses;
 mod world;

@@ -138,7 +138,7 @@ pub(crate) async fn delete(
     Ok(())
 }
 
-/// The connections that bots of a workspace answer on.
+/// The living connections that bots of a workspace answer on.
 pub(crate) async fn connections_of(
     conn: &mut AsyncPgConnection,
     workspace: WorkspaceId,
@@ -148,6 +148,7 @@ pub(crate) async fn connections_of(
     let rows: Vec<(Uuid, Uuid)> = bot_connections::table
         .inner_join(connections::table.on(connections::id.eq(bot_connections::connection_id)))
         .filter(connections::workspace_id.eq(workspace.as_uuid()))
+        .filter(connections::archived_at.is_null())
         .filter(bot_connections::bot_id.eq_any(ids))
         .order(bot_connections::connection_id)
         .select((bot_connections::bot_id, bot_connections::connection_id))

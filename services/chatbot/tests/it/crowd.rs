@@ -150,6 +150,7 @@ fn idle_sender(world: &World, coordination: &Coordination, relay: &Relay, life: 
         doubt_margin: Duration::from_secs(5),
         quiet_window: Duration::from_secs(900),
         min_probes: 20,
+        status_lanes: 10,
         api_per_minute: 100,
     };
     Sender::start(dependencies, options, life.tasks(), stopped)

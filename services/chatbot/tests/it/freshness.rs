@@ -1,4 +1,4 @@
-//! A rule made before a message answers it.
+//! Which rules answer: those made before the message, and those that can be used.
 
 use actix_web::http::Method;
 use serde_json::json;
@@ -34,6 +34,18 @@ async fn a_rule_changed_just_before_a_message_answers_it() {
     })
     .await;
     assert_eq!(world.count("outbound_messages").await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_cannot_be_used_any_more_do_not_silence_their_bot() {
+    let world = World::new().await;
+    world.bot(&[("regex", "(", "a"), ("fuzzy", "test", "b"), ("exact", "test", "c")]).await;
+    let events = world.say(number("4915755512345"), &[text("test")]).await;
+    with_crowd(&world, Setup::default(), async |crowd| {
+        crowd.hint(&events).await;
+        world.until(1, "messages WHERE direction = 'outbound' AND body = 'c'").await;
+    })
+    .await;
 }
 
 fn rule(reply: &str) -> serde_json::Value {

@@ -60,7 +60,7 @@ impl World {
         connect(&self.db, self.workspace).await
     }
 
-    /// A bot on the world's connection with one rule `exact test` and one of its own per pair.
+    /// A bot on the world's connection; a rule is kind, value and reply.
     pub(crate) async fn bot(&self, rules: &[(&str, &str, &str)]) -> BotId {
         let bot = BotId::new();
         let (id, workspace) = (bot.as_uuid(), self.workspace.as_uuid());

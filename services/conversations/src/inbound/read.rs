@@ -82,6 +82,12 @@ impl Item {
     }
 }
 
+/// When a marker was made; `None` for an event of Meta's.
+pub(super) fn marker(event: &WebhookEvent) -> Option<DateTime<Utc>> {
+    let is_marker = event.kind() == WebhookEventKind::Marker;
+    DateTime::from_timestamp_micros(event.received_at_us).filter(|_| is_marker)
+}
+
 /// A tenant's own app speaks only for the tenant's own numbers: its secret is the tenant's, so its
 /// signature proves nothing about others.
 fn may_speak(event: &WebhookEvent, line: Line) -> bool {
@@ -101,7 +107,7 @@ fn understand(event: &WebhookEvent, event_id: Uuid, line: Line) -> Option<What> 
         WebhookEventKind::Message => message(event),
         WebhookEventKind::Status => status(event, event_id, line),
         WebhookEventKind::Echo => echo(event),
-        WebhookEventKind::Unspecified | WebhookEventKind::Other => None,
+        WebhookEventKind::Unspecified | WebhookEventKind::Other | WebhookEventKind::Marker => None,
     }
 }
 

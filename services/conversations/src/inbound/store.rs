@@ -34,6 +34,9 @@ pub(super) async fn store(
     items: &[Item],
     now: DateTime<Utc>,
 ) -> Result<Stored, StorageError> {
+    if items.is_empty() {
+        return Ok(Stored { is_first: Vec::new(), events: Vec::new() });
+    }
     let ids = items.iter().map(|item| item.event_id).collect();
     let mut unclaimed = inbound_ledger::claim(tx, ids, now).await?;
     // Of two copies in one batch the first takes effect.

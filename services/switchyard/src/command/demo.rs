@@ -21,6 +21,7 @@ use tokio::runtime::Runtime;
 use self::proof::Proof;
 use self::stage::Stage;
 use crate::cli::{Demo, Talk};
+use crate::command::told_to_stop;
 use crate::exit::{Exit, Failure, OrFix};
 use crate::screen::{Screen, Tone};
 
@@ -102,9 +103,9 @@ async fn perform(teller: Teller, settings: Settings, options: Demo) -> Result<Ex
     Ok(exit)
 }
 
-/// Returns at the first Ctrl-C.
+/// Returns when the demo is to end before its story does.
 async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
+    if told_to_stop().await.is_err() {
         // Without signals only the story's own end is left.
         std::future::pending::<()>().await;
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use settings::Settings;
 use url::Url;
 
+use crate::command::told_to_stop;
 use crate::exit::{Exit, Failure, OrFix};
 use crate::screen::Screen;
 
@@ -41,7 +42,7 @@ pub(crate) async fn simulator(
         screen.talk(&format!("  Control it:  curl {control}stats"));
         screen.talk("Ctrl-C stops it.");
     }
-    tokio::signal::ctrl_c().await.or_fix("run it where signals can be received")?;
+    told_to_stop().await.or_fix("run it where signals can be received")?;
     simulator.stop().await;
     Ok(Exit::Done)
 }

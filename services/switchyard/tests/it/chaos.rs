@@ -60,7 +60,7 @@ async fn everything_is_killed_under_load_and_nothing_is_lost_or_doubled() {
         ("SWITCHYARD__META__CONNECT_TIMEOUT", "1s"),
         ("SWITCHYARD__META__TIMEOUT", "2s"),
         ("SWITCHYARD__SENDING__DOUBT_MARGIN", "1s"),
-        ("SWITCHYARD__SENDING__QUIET_WINDOW", "25s"),
+        ("SWITCHYARD__SENDING__QUIET_WINDOW", "8s"),
         ("SWITCHYARD__SENDING__MIN_PROBES", "10"),
         ("SWITCHYARD__TELEMETRY__LOG", "error"),
     ] {

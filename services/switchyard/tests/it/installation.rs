@@ -137,6 +137,8 @@ impl Installation {
         let settings = WebhookSettings {
             targets,
             app_secret: APP_SECRET.into(),
+            // Patient, but soon there again: the tests' quiet windows are short.
+            retry_factor: 1.2,
             ..WebhookSettings::default()
         };
         self.meta.set_webhook(settings).unwrap();

@@ -21,6 +21,8 @@ use testkit::{Servers, eventually, master_key, unique_name};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use webhook_ingest::{Dependencies, Ingest, start};
 
@@ -110,7 +112,8 @@ impl Stand {
     async fn start(setup: Setup) -> Self {
         telemetry::metrics::install();
         // Without a subscriber there are no spans, and no trace.
-        tracing_subscriber::registry().try_init().ok();
+        // A registry without any layer never forgets a span.
+        tracing_subscriber::registry().with(LevelFilter::INFO).try_init().ok();
         let servers = Servers::from_env();
         let life = Life::default();
         let stop_broker = CancellationToken::new();
