@@ -100,6 +100,8 @@ impl Simulator {
         .workers(workers.max(1))
         .disable_signals()
         .keep_alive(KEEP_ALIVE)
+        // A client may open connections ahead of its requests; Meta does not close those after 5 s.
+        .client_request_timeout(KEEP_ALIVE)
         .shutdown_timeout(1)
         .on_connect(remember_socket)
         .bind(listen)?;

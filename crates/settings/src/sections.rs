@@ -185,9 +185,6 @@ section! {
     Chatbot, "chatbot";
     /// Messages in one transaction at most.
     max_batch: usize = 100;
-    /// How long a process may use rules it has read before it looks for newer ones.
-    #[serde(deserialize_with = "duration::deserialize")]
-    rule_cache: Duration = Duration::from_secs(1);
 }
 
 section! {

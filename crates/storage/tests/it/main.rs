@@ -1,6 +1,11 @@
 //! Storage against a real PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::needless_question_mark,
+    reason = "a test may panic and spawn; `?` turns a closure's error into the one it names"
+)]
 
 mod contacts;
 mod conversations;

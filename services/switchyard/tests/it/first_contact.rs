@@ -20,7 +20,7 @@ async fn two_hundred_new_customers_write_five_messages_each_at_once() {
         .flat_map(|n| (0..CUSTOMERS).map(move |customer| (customer, n)))
         .map(|(customer, n)| {
             let from = format!("49157{customer:08}");
-            InboundMessage::text(PHONE, &from, "New customer", &format!("message {n}"))
+            InboundMessage::text(PHONE, &from, "New customer", format!("message {n}"))
         })
         .collect();
     installation.meta.deliver(messages, 1, Repeat::ONCE);

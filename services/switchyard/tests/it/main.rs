@@ -2,7 +2,14 @@
 //!
 //! What is promised is counted on the far side: what the simulator really received.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test may panic, spawn and report"
+)]
 
 mod chaos;
 mod cli;

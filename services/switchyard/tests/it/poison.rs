@@ -32,7 +32,7 @@ async fn of_a_thousand_events_in_one_post_the_poisoned_one_falls_out_alone() {
     let messages: Vec<InboundMessage> = (0..1_000)
         .map(|n| {
             let text = if n == 500 { "poison".to_owned() } else { format!("healthy {n}") };
-            InboundMessage::text(PHONE, &format!("49157{n:08}"), "Customer", &text)
+            InboundMessage::text(PHONE, format!("49157{n:08}"), "Customer", &text)
         })
         .collect();
     let statuses = StatusPlan { statuses: Vec::new(), ..StatusPlan::default() };

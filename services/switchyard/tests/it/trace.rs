@@ -108,8 +108,8 @@ async fn next_body(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u
     }
 }
 
-/// Reads an `ExportTraceServiceRequest`: resource_spans(1) → scope_spans(2) → spans(2), of which
-/// trace_id(1) and name(5).
+/// Reads an `ExportTraceServiceRequest`: `resource_spans`(1) → `scope_spans`(2) → `spans`(2), of
+/// which `trace_id`(1) and `name`(5).
 fn spans_in(body: &[u8]) -> Vec<Span> {
     let mut spans = Vec::new();
     for resource in fields(body, 1) {
