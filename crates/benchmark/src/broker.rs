@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures_util::future::{FutureExt, join_all};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt, TryStreamExt};
 use lapin::options::{
-    BasicGetOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
-    QueuePurgeOptions,
+    BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -15,7 +15,7 @@ use lapin::{PublisherConfirm, Result as AmqpResult};
 use messaging::{Argument, Declaration, Family, Topology};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use url::Url;
 
 use crate::figures::number;
@@ -26,11 +26,13 @@ const WINDOW: usize = 1_000;
 /// Where a URL without a port leads.
 const AMQP_PORT: u16 = 5672;
 /// Messages that stand for a shape.
-const SAMPLES: usize = 256;
+const SAMPLES: u16 = 256;
+/// How long to wait for them.
+const SAMPLING: Duration = Duration::from_secs(1);
 
 /// A connection of our own.
 pub(crate) struct Broker {
-    _connection: Connection,
+    connection: Connection,
     place: (String, u16),
     channel: Channel,
     topology: Topology,
@@ -61,7 +63,7 @@ impl Broker {
         let place =
             (uri.host_str().unwrap_or("127.0.0.1").to_owned(), uri.port().unwrap_or(AMQP_PORT));
         let raw_queue = format!("{prefix}raw");
-        let this = Self { _connection: connection, place, channel, topology, raw_queue };
+        let this = Self { connection, place, channel, topology, raw_queue };
         this.declare_raw_queue().await?;
         Ok(this)
     }
@@ -115,14 +117,25 @@ impl Broker {
 
     /// Messages that wait in the queues of `families`.
     pub(crate) async fn depth(&self, families: &[Family]) -> anyhow::Result<u64> {
-        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let mut depth = 0;
         for queue in self.queues(families) {
-            let declared =
-                self.channel.queue_declare(queue.as_str().into(), passive, FieldTable::default());
-            depth += u64::from(declared.await?.message_count());
+            depth += self.length(&queue).await?;
         }
         Ok(depth)
+    }
+
+    async fn length(&self, queue: &str) -> anyhow::Result<u64> {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let declared = self.channel.queue_declare(queue.into(), passive, FieldTable::default());
+        Ok(u64::from(declared.await?.message_count()))
+    }
+
+    async fn longest_queue(&self) -> anyhow::Result<String> {
+        let mut longest = (0, String::new());
+        for queue in self.queues(&[Family::Webhooks]) {
+            longest = longest.max((self.length(&queue).await?, queue));
+        }
+        Ok(longest.1)
     }
 
     /// Empties every queue, so that the next run finds them as short as this one did.
@@ -135,18 +148,22 @@ impl Broker {
         Ok(())
     }
 
-    /// Takes messages that the product has just published.
+    /// Copies messages that the product has just published.
     pub(crate) async fn samples(&self) -> anyhow::Result<Vec<Sample>> {
-        let mut samples = Vec::with_capacity(SAMPLES);
-        for queue in self.queues(&[Family::Webhooks]) {
-            while samples.len() < SAMPLES {
-                let got =
-                    self.channel.basic_get(queue.as_str().into(), BasicGetOptions { no_ack: true });
-                let Some(message) = got.await? else { break };
-                let delivery = message.delivery;
-                samples.push(Sample { properties: delivery.properties, body: delivery.data });
-            }
-        }
+        // Where one consumer at a time is allowed, single messages cannot be asked for.
+        let channel = self.connection.create_channel().await?;
+        channel.basic_qos(SAMPLES, BasicQosOptions::default()).await?;
+        let queue = self.longest_queue().await?;
+        let (tag, none) = ("samples".into(), FieldTable::default());
+        let options = BasicConsumeOptions::default();
+        let deliveries = channel.basic_consume(queue.as_str().into(), tag, options, none).await?;
+        let samples: Vec<Sample> = deliveries
+            .take_until(sleep(SAMPLING))
+            .take(usize::from(SAMPLES))
+            .map_ok(|delivery| Sample { properties: delivery.properties, body: delivery.data })
+            .try_collect()
+            .await?;
+        channel.close(200, "OK".into()).await?;
         if samples.is_empty() {
             bail!("the product has published nothing");
         }

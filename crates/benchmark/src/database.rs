@@ -59,6 +59,12 @@ impl Database {
         self.count(sql).await
     }
 
+    /// Marks every message as one that had its bot's turn, and tidies up after that.
+    pub(crate) async fn play_all_turns(&self) -> anyhow::Result<()> {
+        self.client.batch_execute("UPDATE conversations SET bot_sequence = last_sequence").await?;
+        Ok(self.client.batch_execute("VACUUM ANALYZE conversations").await?)
+    }
+
     pub(crate) async fn remove(self) -> anyhow::Result<()> {
         drop(self.client);
         let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);

@@ -48,7 +48,8 @@ pub(crate) async fn run(
     install.run(&["webhook-ingest"]).await?;
     let mut sampled = Vec::new();
     for shape in SHAPES {
-        throw(install.url("webhook-ingest")?, shape, WARM_UP).await?;
+        let thrown = throw(install.url("webhook-ingest")?, shape, WARM_UP).await?;
+        ensure!(thrown.acknowledged > 0, "no webhook was accepted: {thrown:?}");
         sampled.push(Sampled { shape, samples: install.broker().samples().await? });
         install.broker().purge().await?;
     }

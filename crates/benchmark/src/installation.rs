@@ -1,6 +1,7 @@
 //! One installation of the product: its own database, queues, keys and simulated Meta.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -36,6 +37,8 @@ pub(crate) struct Installation {
     meta: Simulator,
     http: reqwest::Client,
     binary: PathBuf,
+    /// Where processes log as much as they do by default.
+    logs: PathBuf,
     env: BTreeMap<&'static str, String>,
     key: String,
     connection: String,
@@ -76,14 +79,16 @@ impl Installation {
             ("SWITCHYARD__LIMITS__WHATSAPP_API_PER_MINUTE", NO_LIMIT.to_owned()),
             ("SWITCHYARD__LIMITS__BOT_PER_MINUTE", NO_LIMIT.to_owned()),
             ("SWITCHYARD__TELEMETRY__LOG_FORMAT", "json".to_owned()),
-            ("SWITCHYARD__TELEMETRY__LOG", "warn".to_owned()),
         ]);
         let mut servers = Watched::default();
         servers.add("RabbitMQ", listener(port(&options.amqp_url, 5672), "beam"));
         servers.add("PostgreSQL", listener(port(&options.database_url, 5432), "postgres"));
         servers.add("Redis", listener(port(&options.redis_url, 6379), "redis"));
         servers.add("load generator", Some(std::process::id()));
+        let logs = options.report.parent().context("a report needs a folder")?.to_owned();
+        std::fs::create_dir_all(&logs)?;
         let mut this = Self {
+            logs,
             db,
             broker,
             meta,
@@ -225,11 +230,13 @@ impl Installation {
         let free = TcpListener::bind("127.0.0.1:0")?;
         let address = free.local_addr()?;
         drop(free);
+        let log = File::create(self.logs.join(format!("{what}.log")))?;
         let child = Command::new(&self.binary)
             .args(["run", what])
             .envs(&self.env)
             .env("SWITCHYARD__HTTP__LISTEN", address.to_string())
             .stdin(Stdio::null())
+            .stdout(log)
             .kill_on_drop(true)
             .spawn()?;
         Ok(Process { what, url: format!("http://{address}/").parse()?, child })

@@ -101,12 +101,9 @@ async fn run(options: &Options) -> anyhow::Result<bool> {
     let mut install = Installation::new(options).await?;
     let mut report = Report::new(machine, install.servers(options).await?);
     let measured = measure(options, &mut install, &mut report).await;
-    install.remove().await?;
-    measured?;
+    let removed = install.remove().await;
+    measured.and(removed)?;
     let text = report.text(options);
-    if let Some(folder) = options.report.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
     std::fs::write(&options.report, &text)?;
     print(&text);
     Ok(report.is_sound())

@@ -10,13 +10,12 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{self, Array, BigInt, Bool, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use kernel::ids::{
-    BotId, ConnectionId, ContactId, ConversationId, EventId, MessageId, RuleId, WorkspaceId,
-};
+use kernel::ids::{BotId, ConnectionId, ContactId, ConversationId, MessageId, RuleId, WorkspaceId};
 use kernel::{UserId, WaId};
 use uuid::Uuid;
 
 use crate::StorageError;
+use crate::events::first_id;
 use crate::send_ledger::Recipient;
 use crate::statement::statement;
 
@@ -325,26 +324,4 @@ pub async fn overlooked(
     let statement = LoadOverlooked { from: first_id(from).as_uuid(), to: first_id(to).as_uuid() };
     let ids: Vec<Uuid> = statement.load(conn).await?;
     Ok(ids.into_iter().map(ConversationId::from_uuid).collect())
-}
-
-/// Sorts before every event id made at or after `at`: a `UUIDv7` begins with 48 bits of milliseconds.
-fn first_id(at: DateTime<Utc>) -> EventId {
-    let milliseconds = u128::try_from(at.timestamp_millis()).unwrap_or(0);
-    EventId::from_uuid(Uuid::from_u128(milliseconds << 80))
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::TimeDelta;
-    use kernel::{Clock, SystemClock};
-
-    use super::*;
-
-    #[test]
-    fn a_span_of_time_is_a_span_of_event_ids() {
-        let before = SystemClock.now();
-        let id = EventId::new();
-        let after = before + TimeDelta::seconds(1);
-        assert!(first_id(before) <= id && id < first_id(after));
-    }
 }

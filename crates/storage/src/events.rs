@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use contracts::events::event::Detail;
 use contracts::uuid_bytes;
 use diesel::prelude::*;
-use diesel::sql_types::{self, Array, Bytea, Nullable, Text, Timestamptz};
+use diesel::sql_types::{self, Array, BigInt, Bytea, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::ids::{ConnectionId, ContactId, ConversationId, EventId, MessageId, WorkspaceId};
 use uuid::Uuid;
@@ -221,4 +221,52 @@ pub async fn find(
         .await
         .optional()?;
     Ok(row.map(Event::from))
+}
+
+/// How long events can be read (HTTP API, `GET /v1/events`).
+pub const KEPT_DAYS: i32 = 30;
+
+statement! {
+    Forget(before: Uuid, most: i64) -> () {
+        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id < "
+        [before: sql_types::Uuid]
+        " AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.event_id = events.id) ORDER BY id LIMIT "
+        [most: BigInt] ")"
+    }
+}
+
+/// Deletes up to `most` published events made before `before`; returns how many.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn forget(
+    conn: &mut AsyncPgConnection,
+    before: DateTime<Utc>,
+    most: i64,
+) -> Result<usize, StorageError> {
+    Ok(Forget { before: first_id(before).as_uuid(), most }.execute(conn).await?)
+}
+
+/// Sorts before every event id made at or after `at`: a `UUIDv7` begins with 48 bits of milliseconds,
+/// so a span of time is a span of the primary key.
+pub(crate) fn first_id(at: DateTime<Utc>) -> EventId {
+    let milliseconds = u128::try_from(at.timestamp_millis()).unwrap_or(0);
+    EventId::from_uuid(Uuid::from_u128(milliseconds << 80))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use kernel::{Clock, SystemClock};
+
+    use super::*;
+
+    #[test]
+    fn a_span_of_time_is_a_span_of_event_ids() {
+        let before = SystemClock.now();
+        let id = EventId::new();
+        let after = before + TimeDelta::seconds(1);
+        assert!(first_id(before) <= id && id < first_id(after));
+    }
 }

@@ -70,6 +70,8 @@ impl Housekeeping {
         statuses::drop_parked(&mut conn, now - PARKED_FOR).await?;
         let kept = TimeDelta::days(inbound_ledger::KEPT_DAYS.into());
         while inbound_ledger::forget(&mut conn, now - kept, MOST).await? > 0 {}
+        let kept = TimeDelta::days(events::KEPT_DAYS.into());
+        while events::forget(&mut conn, now - kept, MOST).await? > 0 {}
         Ok(())
     }
 }

@@ -54,4 +54,7 @@ async fn a_rolled_back_change_promises_nothing_and_a_committed_one_is_claimed_on
     assert_eq!(outbox::backlog(&mut conn).await.unwrap(), (0, None));
     let kept = events::list(&mut conn, world.workspace, &[], None, None, 10).await.unwrap();
     assert_eq!(kept.len(), 3, "events are kept for readers");
+    let tomorrow = now() + TimeDelta::days(1);
+    assert_eq!(events::forget(&mut conn, now() - TimeDelta::days(1), 10).await.unwrap(), 0);
+    assert_eq!(events::forget(&mut conn, tomorrow, 10).await.unwrap(), 3);
 }

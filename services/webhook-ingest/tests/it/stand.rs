@@ -173,14 +173,10 @@ impl Stand {
                 let next = timeout(PATIENCE, lane.consumer.next()).await.expect("the mark in time");
                 let delivery = next.unwrap().unwrap();
                 let properties = &delivery.properties;
-                    eprintln!(
-                        "ODD {number} tag {} {}",
-                        delivery.delivery_tag, delivery.redelivered
-                    );
-                }
                 if properties.kind().as_ref().is_some_and(|kind| kind.as_str() == MARK) {
                     break;
                 }
+                eprintln!("ODD {family:?} {number} tag {} redelivered {} len {}", delivery.delivery_tag, delivery.redelivered, delivery.data.len());
                 let headers = properties.headers().clone().unwrap_or_default();
                 kept.push(Kept {
                     family,
