@@ -6,6 +6,7 @@ mod failing;
 mod outages;
 mod proxy;
 mod publishing;
+mod registry_page;
 mod shared_channel;
 mod stand;
 mod stopping;
