@@ -14,7 +14,8 @@ use super::OnDoubt;
 use crate::StorageError;
 use crate::statement::statement;
 
-/// Probes that were posted up to this long after an attempt must have had their status too.
+/// Probes that were posted up to this long after an attempt (and ten minutes before: an older status
+/// that is missing never comes) must have had their status too.
 const AFTERGLOW: TimeDelta = TimeDelta::seconds(2);
 
 /// An attempt past its deadline whose outcome is not known.
@@ -62,7 +63,8 @@ statement! {
         "SELECT a.id, a.message_id, a.epoch, a.created_at, \
          NOT EXISTS (SELECT 1 FROM send_attempts x WHERE x.connection_id = a.connection_id \
             AND x.state = 'accepted' AND NOT x.hooked \
-            AND x.created_at <= a.created_at + make_interval(secs => " [afterglow: Integer] ")), \
+            AND x.created_at BETWEEN a.created_at - interval '10 minutes' \
+                AND a.created_at + make_interval(secs => " [afterglow: Integer] ")), \
          (SELECT count(*) FROM (SELECT 1 FROM send_attempts x \
             WHERE x.connection_id = a.connection_id AND x.state = 'accepted' AND x.hooked \
             AND x.created_at > a.created_at LIMIT " [probes: BigInt] ") AS later), \

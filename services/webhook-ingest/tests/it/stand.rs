@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::Message;
-use contracts::inbound::WebhookEvent;
+use contracts::inbound::{WebhookEvent, WebhookEventKind};
 use coordination::Coordination;
 use futures_util::{FutureExt, StreamExt};
 use kernel::{Clock, SystemClock};
@@ -176,14 +176,18 @@ impl Stand {
                 if properties.kind().as_ref().is_some_and(|kind| kind.as_str() == MARK) {
                     break;
                 }
-                eprintln!("ODD {family:?} {number} tag {} redelivered {} len {}", delivery.delivery_tag, delivery.redelivered, delivery.data.len());
+                let event = WebhookEvent::read(&delivery.data).unwrap();
+                // The door's own: how far a lane has been worked off.
+                if event.kind() == WebhookEventKind::Marker {
+                    continue;
+                }
                 let headers = properties.headers().clone().unwrap_or_default();
                 kept.push(Kept {
                     family,
                     lane: number,
                     message_id: properties.message_id().clone().unwrap().to_string(),
                     has_trace: headers.contains_key("traceparent"),
-                    event: WebhookEvent::read(&delivery.data).unwrap(),
+                    event,
                 });
             }
         }
