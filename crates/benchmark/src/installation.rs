@@ -84,7 +84,7 @@ impl Installation {
         servers.add("RabbitMQ", listener(port(&options.amqp_url, 5672), "beam"));
         servers.add("PostgreSQL", listener(port(&options.database_url, 5432), "postgres"));
         servers.add("Redis", listener(port(&options.redis_url, 6379), "redis"));
-        servers.add("load generator", Some(std::process::id()));
+        servers.add("load generator, signing beforehand included", Some(std::process::id()));
         let logs = options.report.parent().context("a report needs a folder")?.to_owned();
         std::fs::create_dir_all(&logs)?;
         let mut this = Self {

@@ -7,8 +7,8 @@ use storage::send_ledger::settle::Outcome;
 use whatsapp::ErrorClass;
 use whatsapp::graph::{DoubtReason, GraphError, SendOutcome};
 
-/// A message that could certainly not be sent is tried once a minute for a day; then the 24-hour
-/// window it answered in is closed, and it has failed.
+/// A message that could certainly not be sent is tried this often, at most once a minute: for most of
+/// the 24 hours in which it may answer. Then it has failed.
 const MOST_TRIES: i32 = 1_440;
 
 /// The longest pause between two tries.

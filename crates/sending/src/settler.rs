@@ -79,6 +79,14 @@ pub(crate) async fn run(settler: Settler, mut jobs: mpsc::Receiver<Job>, nudge: 
 
 impl Settler {
     pub(crate) fn new(db: Database, relay: Relay, clock: Arc<dyn Clock>) -> Self {
+        // Every series exists from the start: born with 1, it would page nobody.
+        metrics::counter!("switchyard_duplicate_escaped_total", "stage" => "send").increment(0);
+        for outcome in ["accepted", "retryable", "permanent", "uncertain"] {
+            metrics::counter!(
+                "switchyard_send_attempts_total", "source" => "bot", "outcome" => outcome
+            )
+            .increment(0);
+        }
         Self { db, relay, clock }
     }
 

@@ -68,6 +68,7 @@ type Row = (
     (Option<Uuid>, Option<i64>, Option<bool>),
 );
 
+// `OFFSET 0` keeps the planner from merging the look-up into a walk along the whole primary key.
 // A message's conversation is looked up again, because two conversations may have become one since
 // the hint was written.
 statement! {
@@ -84,7 +85,8 @@ statement! {
         [conversations: Array<sql_types::Uuid>]
         ") UNION SELECT conversation_id FROM messages WHERE id = ANY("
         [messages: Array<sql_types::Uuid>]
-        ")) AS s (id) JOIN conversations c ON c.id = s.id \
+        ")) AS s (id) \
+         CROSS JOIN LATERAL (SELECT * FROM conversations v WHERE v.id = s.id OFFSET 0) AS c \
          JOIN messages m ON m.conversation_id = c.id AND m.sequence > c.bot_sequence \
          AND m.direction = 'inbound' \
          LEFT JOIN contacts p ON p.id = c.contact_id \

@@ -84,6 +84,7 @@ pub async fn apply(
     let mut applied = Applied::default();
     let mut strangers = Vec::new();
     let mut changed: Vec<usize> = Vec::new();
+    let mut quiet: Vec<usize> = Vec::new();
     let index = Index::new(&rows);
     for update in updates {
         let Some(at) = index.find(&update, &by_attempt) else {
@@ -91,6 +92,9 @@ pub async fn apply(
             continue;
         };
         let Some(row) = rows.get_mut(at) else { continue };
+        if update.attempt_id.is_none() {
+            quiet.push(at);
+        }
         if row.progress.wamid.as_ref().is_some_and(|known| known != update.wamid.as_str()) {
             applied.duplicates += record_duplicate(tx, row, &update, now).await?;
             continue;
@@ -104,6 +108,7 @@ pub async fn apply(
             applied.steps.push(row.step(update));
         }
     }
+    hook_quiet(tx, &quiet, &rows).await?;
     changed.sort_unstable();
     changed.dedup();
     let changed: Vec<&Row> = changed.into_iter().filter_map(|at| rows.get(at)).collect();
@@ -209,6 +214,33 @@ async fn adopt_attempts(
     Hook { ids: ids.clone(), connections: connections.clone(), wamids }.execute(tx).await?;
     let rows: Vec<(Uuid, Uuid)> = MessagesOf { ids, connections }.load(tx).await?;
     Ok(rows.into_iter().collect())
+}
+
+statement! {
+    HookQuiet(messages: Vec<Uuid>, connections: Vec<Uuid>) -> () {
+        "UPDATE send_attempts SET hooked = true WHERE state = 'accepted' AND NOT hooked \
+         AND connection_id = ANY(" [connections: Array<sql_types::Uuid>]
+        ") AND message_id = ANY(" [messages: Array<sql_types::Uuid>] ")"
+    }
+}
+
+/// A status need not echo its attempt (Meta documents the echo for sent, delivered and read only): it
+/// is a sign of life of the message's accepted attempt all the same.
+async fn hook_quiet(
+    tx: &mut AsyncPgConnection,
+    quiet: &[usize],
+    rows: &[Row],
+) -> Result<(), StorageError> {
+    if quiet.is_empty() {
+        return Ok(());
+    }
+    let rows = || quiet.iter().filter_map(|at| rows.get(*at));
+    let messages = rows().map(|row| row.id).collect();
+    let mut connections: Vec<Uuid> = rows().map(|row| row.connection_id).collect();
+    connections.sort_unstable();
+    connections.dedup();
+    HookQuiet { messages, connections }.execute(tx).await?;
+    Ok(())
 }
 
 type LockedRow = (

@@ -106,3 +106,15 @@ async fn a_status_of_a_second_acceptance_is_an_incident() {
     assert_eq!(apply(&world, vec![second]).await.duplicates, 1);
     assert_eq!(world.count("duplicate_incidents").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_without_an_echo_is_a_sign_of_life_too() {
+    let world = World::new().await;
+    enqueue(&world, vec![outbound(&world, "a", "1")]).await;
+    let claimed = claim_all(world.db.database()).await.remove(0);
+    settle(&world, &claimed, accepted("wamid.A")).await;
+    assert_eq!(world.count("send_attempts WHERE hooked").await, 0);
+    apply(&world, vec![status(&world, "wamid.A", "failed", None)]).await;
+    assert_eq!(world.count("send_attempts WHERE hooked").await, 1);
+    assert_eq!(world.count("outbound_messages WHERE state = 'failed'").await, 1);
+}

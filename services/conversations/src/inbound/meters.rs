@@ -35,6 +35,8 @@ pub(super) struct Meters {
 impl Meters {
     pub(super) fn register() -> Self {
         let transactions = |outcome: &'static str| counter!("switchyard_db_transactions_total", "unit" => "inbound", "outcome" => outcome);
+        // Born with 1, a series would page nobody.
+        counter!("switchyard_duplicate_escaped_total", "stage" => "send").increment(0);
         Self {
             message: KindMeters::register("message", "message"),
             status: KindMeters::register("status", "status"),

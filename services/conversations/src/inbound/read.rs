@@ -58,8 +58,7 @@ impl Item {
     ) -> Self {
         let line =
             lines.get(&event.phone_number_id).copied().filter(|line| may_speak(event, *line));
-        let event_id = uuid_field(&event.event_id)
-            .unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &event.item));
+        let event_id = identity(event, line);
         let what = line
             .and_then(|line| understand(event, event_id, line))
             .unwrap_or_else(|| record(event));
@@ -80,6 +79,17 @@ impl Item {
             What::Record { .. } => "other",
         }
     }
+}
+
+/// The event's key in the ledger. What is kept aside has a key of its own: a tenant that signs for
+/// another's number must not make the real event look like a copy, nor must a copy that came before
+/// the number was connected.
+fn identity(event: &WebhookEvent, line: Option<Line>) -> Uuid {
+    let id = uuid_field(&event.event_id)
+        .unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &event.item));
+    let is_aside =
+        line.is_none() && !(event.phone_number_id.is_empty() && event.app_workspace_id.is_empty());
+    if is_aside { Uuid::new_v5(&id, &event.app_workspace_id) } else { id }
 }
 
 /// When a marker was made; `None` for an event of Meta's.

@@ -19,4 +19,5 @@ mod installation;
 mod once;
 mod poison;
 mod private_stack;
+mod tenants;
 mod trace;
