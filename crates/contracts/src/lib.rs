@@ -25,12 +25,12 @@ pub trait Message: prost::Message + Default + Send + Sync + 'static {
     /// The AMQP `type`, with its version, e.g. `switchyard.inbound.v1.WebhookEvent`.
     const TYPE: &'static str;
 
-    /// Reads a message body.
+    /// Reads a message body; from [`bytes::Bytes`] without copying its byte fields.
     ///
     /// # Errors
     ///
     /// [`Undecodable`] when the body is not this message: retrying cannot help.
-    fn read(body: &[u8]) -> Result<Self, Undecodable> {
+    fn read(body: impl bytes::Buf) -> Result<Self, Undecodable> {
         Self::decode(body).map_err(|source| Undecodable { expected: Self::TYPE, source })
     }
 }

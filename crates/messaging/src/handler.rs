@@ -95,7 +95,7 @@ pub trait Payload: Sized + Send + 'static {
 
 impl<M: contracts::Message> Payload for M {
     fn read(body: &Bytes) -> Result<Self, Undecodable> {
-        contracts::Message::read(body)
+        contracts::Message::read(body.clone())
     }
 }
 

@@ -10,7 +10,6 @@ mod sweep;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use contracts::names::header;
 use contracts::{LaneKey, Message, events, lane_of};
 use diesel_async::AsyncConnection;
@@ -128,7 +127,7 @@ fn outgoing(event: &Event) -> Outgoing {
         format!("{}.{lane:02}", event.event_type),
         event.id.as_uuid(),
         events::Event::TYPE,
-        Bytes::copy_from_slice(&event.body),
+        event.body.clone(),
     )
     .with_header(header::WORKSPACE, &event.workspace_id.as_uuid().to_string());
     match &event.traceparent {

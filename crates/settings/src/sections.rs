@@ -156,7 +156,7 @@ section! {
     #[serde(deserialize_with = "duration::deserialize")]
     linger: Duration = Duration::from_millis(5);
     /// Batches worked on at once.
-    workers: usize = 2;
+    workers: usize = 1;
 }
 
 section! {

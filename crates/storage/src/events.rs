@@ -1,5 +1,6 @@
 //! What happened: appended in the transaction that made it happen, with the promise to publish it.
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use contracts::events::event::Detail;
 use contracts::uuid_bytes;
@@ -27,7 +28,7 @@ pub struct Event {
     /// The message it is about.
     pub message_id: Option<MessageId>,
     /// `switchyard.events.v1.Event`, encoded.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// W3C trace context of what caused it.
     pub traceparent: Option<String>,
 }
@@ -79,7 +80,7 @@ impl From<Happened> for Event {
             event_type: happened.event_type.to_owned(),
             conversation_id: happened.conversation_id,
             message_id: happened.message_id,
-            body: contracts::encode(&body).to_vec(),
+            body: contracts::encode(&body),
             traceparent: happened.traceparent,
         }
     }
@@ -130,7 +131,7 @@ pub async fn append(
         types: rows.iter().map(|row| row.event_type.clone()).collect(),
         conversations: rows.iter().map(|row| row.conversation_id.map(|id| id.as_uuid())).collect(),
         messages: rows.iter().map(|row| row.message_id.map(|id| id.as_uuid())).collect(),
-        bodies: rows.iter().map(|row| row.body.clone()).collect(),
+        bodies: rows.iter().map(|row| row.body.to_vec()).collect(),
         traces: rows.iter().map(|row| row.traceparent.clone()).collect(),
         now,
     };
@@ -149,7 +150,7 @@ impl From<Row> for Event {
             event_type,
             conversation_id: conversation.map(ConversationId::from_uuid),
             message_id: message.map(MessageId::from_uuid),
-            body,
+            body: body.into(),
             traceparent,
         }
     }

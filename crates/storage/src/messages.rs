@@ -1,5 +1,6 @@
 //! What was said, in order.
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{self, Array, BigInt, Bytea, Nullable, Text, Timestamptz};
@@ -58,7 +59,7 @@ pub struct NewMessage {
     /// The text in it; free of U+0000.
     pub body: Option<String>,
     /// The element as received.
-    pub raw: Option<Vec<u8>>,
+    pub raw: Option<Bytes>,
     /// Meta's time of it.
     pub said_at: Option<DateTime<Utc>>,
 }
@@ -123,7 +124,7 @@ pub async fn insert(
             .collect(),
         kinds: rows.iter().map(|row| row.kind.clone()).collect(),
         bodies: rows.iter().map(|row| row.body.clone()).collect(),
-        raws: rows.into_iter().map(|row| row.raw).collect(),
+        raws: rows.iter().map(|row| row.raw.as_ref().map(|raw| raw.to_vec())).collect(),
         now,
     };
     statement.execute(tx).await?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use contracts::inbound::{WebhookEvent, WebhookEventKind};
 use contracts::uuid_field;
@@ -32,7 +33,7 @@ pub(super) enum What {
         field: String,
         waba_id: String,
         phone_number_id: String,
-        item: Vec<u8>,
+        item: Bytes,
         happened_at: Option<DateTime<Utc>>,
     },
 }
@@ -47,7 +48,7 @@ pub(super) struct Said {
     pub(super) kind: String,
     pub(super) text: Option<String>,
     pub(super) said_at: Option<DateTime<Utc>>,
-    pub(super) raw: Vec<u8>,
+    pub(super) raw: Bytes,
 }
 
 impl Item {
@@ -139,7 +140,7 @@ fn message(event: &WebhookEvent) -> Option<What> {
         kind: message.kind.as_str().to_owned(),
         text: message.text,
         said_at: message.sent_at,
-        raw: event.item.to_vec(),
+        raw: event.item.clone(),
     })
 }
 
@@ -154,7 +155,7 @@ fn echo(event: &WebhookEvent) -> Option<What> {
         kind: echo.message.kind.as_str().to_owned(),
         text: echo.message.text,
         said_at: echo.message.sent_at,
-        raw: event.item.to_vec(),
+        raw: event.item.clone(),
     })
 }
 
@@ -183,7 +184,7 @@ fn record(event: &WebhookEvent) -> What {
         field: storable(&event.field),
         waba_id: storable(&event.waba_id),
         phone_number_id: storable(&event.phone_number_id),
-        item: event.item.to_vec(),
+        item: event.item.clone(),
         happened_at: entry_time.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
     }
 }

@@ -259,7 +259,7 @@ fn record(item: &Item) -> Option<WebhookRecord> {
         field: field.clone(),
         waba_id: waba_id.clone(),
         phone_number_id: phone_number_id.clone(),
-        item: json.clone(),
+        item: json.to_vec(),
         happened_at: *happened_at,
     })
 }

@@ -51,7 +51,8 @@ struct Event {
 
 impl Event {
     fn read(stored: &events::Event) -> Result<Self, Problem> {
-        let event = contracts::events::Event::read(&stored.body).map_err(Problem::internal)?;
+        let event =
+            contracts::events::Event::read(stored.body.clone()).map_err(Problem::internal)?;
         Ok(Self {
             object: "event",
             id: stored.id,

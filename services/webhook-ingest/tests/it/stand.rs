@@ -176,7 +176,7 @@ impl Stand {
                 if properties.kind().as_ref().is_some_and(|kind| kind.as_str() == MARK) {
                     break;
                 }
-                let event = WebhookEvent::read(&delivery.data).unwrap();
+                let event = WebhookEvent::read(delivery.data.as_slice()).unwrap();
                 // The door's own: how far a lane has been worked off.
                 if event.kind() == WebhookEventKind::Marker {
                     continue;

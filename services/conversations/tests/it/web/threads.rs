@@ -57,7 +57,7 @@ pub(crate) async fn thread(world: &World, number: &str, directions: &[Direction]
             kind: "text".into(),
             wamid: (*direction != Direction::Outbound).then(|| Wamid::new("wamid.IN")),
             body: Some(format!("message {sequence}")),
-            raw: Some(b"{}".to_vec()),
+            raw: Some(b"{}".as_slice().into()),
             said_at: Some(start() - TimeDelta::seconds(3)),
         })
         .collect();
