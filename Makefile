@@ -28,7 +28,8 @@ test: up           ## all tests on real servers; ARGS=... goes to the test runne
 	if $(NEXTEST); then
 		cargo nextest run --workspace --locked $(ARGS)
 	else
-		cargo test --workspace --locked $(ARGS)
+		# One process runs many tests then: one after the other, as some look at the whole process.
+		RUST_TEST_THREADS=1 cargo test --workspace --locked $(ARGS)
 	fi
 
 # Servers of its own, with fsync; figures of a machine that does something else besides are not worth much.

@@ -112,6 +112,13 @@ async fn everything_is_killed_under_load_and_nothing_is_lost_or_doubled() {
 
 async fn is_complete(installation: &Installation, written: usize) {
     let all = i64::try_from(written).unwrap();
+    // What was set aside during an outage comes back from its wait queue.
+    let inbound = "messages WHERE direction = 'inbound'";
+    testkit::eventually_within(Duration::from_secs(60), "every message is there", async || {
+        (installation.count(inbound).await >= all).then_some(())
+    })
+    .await;
+    installation.wait_quiet(Duration::from_secs(120)).await;
     assert_eq!(installation.meta.duplicates(), [], "answers doubled at Meta");
     assert_eq!(installation.count("duplicate_incidents").await, 0);
     assert_eq!(installation.count("messages WHERE direction = 'inbound'").await, all);

@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use url::Url;
 
 pub(crate) const APP_SECRET: &str = "5f0c1e9a77d34b0c8d21aa90fe31c6b4";
+const LANES: i64 = 10;
 pub(crate) const PHONE: &str = "290184457761305";
 
 pub(crate) struct Installation {
@@ -236,6 +237,14 @@ impl Installation {
     /// Waits until nothing is left to do: every event handled, every hint played, every send settled.
     pub(crate) async fn wait_quiet(&self, patience: Duration) {
         self.meta.wait_until_delivered(patience).await.unwrap();
+        // Markers made after the last webhook have come through every lane, so everything before them
+        // has been handled.
+        let now = self.db.text("SELECT clock_timestamp()::text AS text").await.unwrap();
+        let passed = format!("status_pipeline WHERE part LIKE 'lane/%' AND alive_at > '{now}'");
+        eventually_within(patience, "every lane is worked off", async || {
+            (self.count(&passed).await >= LANES).then_some(())
+        })
+        .await;
         let open = "(SELECT count(*) FROM outbox) + (SELECT count(*) FROM outbound_messages \
                     WHERE state IN ('ready', 'sending')) + (SELECT count(*) FROM conversations c \
                     JOIN messages m ON m.conversation_id = c.id AND m.direction = 'inbound' \
