@@ -8,6 +8,8 @@
 //! - One channel consumes all queues of a consumer, and one handler call runs at a time. Batches are
 //!   contiguous ranges of delivery tags, so one multiple acknowledgement settles a batch and nothing
 //!   else.
+//! - A delivery may be a bundle of messages (ADR-0011). Handlers see messages; a delivery is settled
+//!   when each of its messages has a verdict.
 //! - The first error or end of a stream ends the session, and so does an acknowledgement that
 //!   reports a dead channel. A new session gets the unsettled deliveries again.
 //! - A batch is what has arrived. An idle consumer hands on a single delivery at once; a busy one
@@ -30,7 +32,8 @@
 //!   can happen [20 times](crate::Topology) before it buries them.)
 //!
 //! A delivery that the broker took back twice without an acknowledgement may have killed its
-//! process. It is handled alone, and each settlement is sent before the next delivery is tried.
+//! process. It is handled alone, and each settlement is sent before the next delivery is tried; a
+//! bundle is taken apart, and each of its messages goes back to its lane alone.
 
 mod batch;
 mod intake;
@@ -59,7 +62,8 @@ pub struct ConsumerOptions {
     pub name: &'static str,
     /// Consumed together, in the order of arrival.
     pub queues: Vec<Queue>,
-    /// Deliveries in one handler call at most. Twice as many are fetched ahead.
+    /// Messages in one handler call at most, or few more when the last of them came in one bundle.
+    /// Twice as many deliveries are fetched ahead.
     pub max_batch: usize,
     /// How long a busy consumer waits to fill a batch; an idle one does not wait.
     pub linger: Duration,

@@ -150,13 +150,13 @@ section! {
 section! {
     /// Working off inbound events.
     Conversations, "conversations";
-    /// Events in one transaction at most.
-    max_batch: usize = 250;
+    /// Events in one transaction at most, or few more when the last of them came in one bundle.
+    max_batch: usize = 500;
     /// How long a batch that is not full waits for more events.
     #[serde(deserialize_with = "duration::deserialize")]
     linger: Duration = Duration::from_millis(5);
     /// Batches worked on at once.
-    workers: usize = 1;
+    workers: usize = 2;
 }
 
 section! {
