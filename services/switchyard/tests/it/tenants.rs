@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use graph_simulator::signature;
+use kernel::{Clock, SystemClock};
 use reqwest::Method;
 use serde_json::json;
 use testkit::eventually;
@@ -23,13 +24,15 @@ async fn what_a_strangers_app_signs_is_kept_aside_and_hides_nothing() {
     let app = json!({"slug": "mallory", "app_secret": "known-to-mallory", "verify_token": "v"});
     installation.api(Method::POST, "v1/meta-apps", Some(app)).await;
     installation.key = ours;
+    // A day later no bot would answer any more.
+    let now = SystemClock.now().timestamp().to_string();
     let body = serde_json::to_vec(&json!({
         "object": "whatsapp_business_account",
         "entry": [{"id": "1", "changes": [{"field": "messages", "value": {
             "messaging_product": "whatsapp",
             "metadata": {"display_phone_number": "493055501200", "phone_number_id": PHONE},
             "contacts": [{"profile": {"name": "Lena"}, "wa_id": "4915755512345"}],
-            "messages": [{"from": "4915755512345", "id": "wamid.X", "timestamp": "1795312800",
+            "messages": [{"from": "4915755512345", "id": "wamid.X", "timestamp": now,
                           "type": "text", "text": {"body": "pay here"}}],
         }}]}],
     }))
