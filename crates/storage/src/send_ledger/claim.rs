@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Recipient;
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 /// A message in doubt holds back later messages to the same person for this long and no longer
 /// (reliability: a stuck message must not silence a conversation).
