@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
         root.join("switchyard/inbound/v1/webhook_event.proto"),
         root.join("switchyard/events/v1/event.proto"),
+        root.join("switchyard/transport/v1/bundle.proto"),
     ];
     println!("cargo::rerun-if-changed={}", root.display());
     let descriptors = protox::compile(&files, [root])?;

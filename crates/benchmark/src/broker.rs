@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use contracts::Message;
+use contracts::inbound::{WebhookEvent, WebhookEventKind};
+use contracts::transport::{Bundle, Record};
 use futures_util::future::{FutureExt, join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt, TryStreamExt};
 use lapin::options::{
@@ -49,6 +52,29 @@ pub(crate) struct Sample {
 impl Sample {
     pub(crate) fn bytes(&self) -> usize {
         self.body.len()
+    }
+
+    /// The messages in a delivery, each as it would have travelled alone.
+    fn messages(&self) -> anyhow::Result<Vec<Self>> {
+        if self.properties.kind().as_ref().is_none_or(|kind| kind.as_str() != Bundle::TYPE) {
+            return Ok(vec![self.clone()]);
+        }
+        let records = Bundle::read(self.body.as_slice())?.records.into_iter();
+        let alone = |record: Record| Self {
+            properties: self.properties.clone().with_type(record.r#type.into()),
+            body: record.body.into(),
+        };
+        Ok(records.map(alone).collect())
+    }
+
+    /// How many of Meta's events are in it; the door's own markers are none.
+    fn events(&self) -> anyhow::Result<u64> {
+        let mut events = 0;
+        for message in self.messages()? {
+            let event = WebhookEvent::read(message.body.as_slice())?;
+            events += u64::from(event.kind() != WebhookEventKind::Marker);
+        }
+        Ok(events)
     }
 }
 
@@ -124,6 +150,26 @@ impl Broker {
         Ok(depth)
     }
 
+    /// Takes everything out of the queues of `families`; answers with the number of events.
+    pub(crate) async fn drain(&self, families: &[Family]) -> anyhow::Result<u64> {
+        let mut events = 0;
+        for queue in self.queues(families) {
+            let messages = usize::try_from(self.length(&queue).await?)?;
+            let channel = self.connection.create_channel().await?;
+            let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
+            let none = FieldTable::default();
+            let consumer = channel.basic_consume(queue.as_str().into(), "".into(), options, none);
+            let mut deliveries = consumer.await?.take(messages);
+            while let Some(delivery) = deliveries.next().await {
+                let delivery = delivery?;
+                let taken = Sample { properties: delivery.properties, body: delivery.data };
+                events += taken.events()?;
+            }
+            channel.close(200, "OK".into()).await?;
+        }
+        Ok(events)
+    }
+
     async fn length(&self, queue: &str) -> anyhow::Result<u64> {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let declared = self.channel.queue_declare(queue.into(), passive, FieldTable::default());
@@ -157,12 +203,16 @@ impl Broker {
         let (tag, none) = ("samples".into(), FieldTable::default());
         let options = BasicConsumeOptions::default();
         let deliveries = channel.basic_consume(queue.as_str().into(), tag, options, none).await?;
-        let samples: Vec<Sample> = deliveries
+        let deliveries: Vec<Sample> = deliveries
             .take_until(sleep(SAMPLING))
             .take(usize::from(SAMPLES))
             .map_ok(|delivery| Sample { properties: delivery.properties, body: delivery.data })
             .try_collect()
             .await?;
+        let mut samples = Vec::new();
+        for delivery in &deliveries {
+            samples.extend(delivery.messages()?);
+        }
         channel.close(200, "OK".into()).await?;
         if samples.is_empty() {
             bail!("the product has published nothing");

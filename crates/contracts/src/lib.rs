@@ -20,6 +20,12 @@ pub mod events {
     include!(concat!(env!("OUT_DIR"), "/switchyard.events.v1.rs"));
 }
 
+/// How several messages travel as one.
+#[expect(missing_docs, reason = "generated; documented in proto/")]
+pub mod transport {
+    include!(concat!(env!("OUT_DIR"), "/switchyard.transport.v1.rs"));
+}
+
 /// A broker message body.
 pub trait Message: prost::Message + Default + Send + Sync + 'static {
     /// The AMQP `type`, with its version, e.g. `switchyard.inbound.v1.WebhookEvent`.
@@ -41,6 +47,10 @@ impl Message for inbound::WebhookEvent {
 
 impl Message for events::Event {
     const TYPE: &'static str = "switchyard.events.v1.Event";
+}
+
+impl Message for transport::Bundle {
+    const TYPE: &'static str = "switchyard.transport.v1.Bundle";
 }
 
 /// The body is not the message it should be.

@@ -1,6 +1,8 @@
 //! Names that are part of the contract with other programs: exchanges, headers, event types.
 
-/// The topic exchange that everybody may subscribe to; routing key `{event type}.{lane}`.
+/// The topic exchange that everybody may subscribe to; routing key `{event type}.{lane}`, where the lane
+/// is a number for Switchyard's own services, or `-` when none of them acts upon the event: subscribe to
+/// `{event type}.*`.
 pub const EVENTS_EXCHANGE: &str = "switchyard.events";
 
 /// AMQP header names. Never `x-*`: those belong to the broker.

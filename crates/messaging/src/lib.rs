@@ -10,6 +10,7 @@
 
 mod backoff;
 mod broker;
+mod bundle;
 mod consumer;
 mod handler;
 mod meter;

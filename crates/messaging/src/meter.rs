@@ -45,7 +45,8 @@ impl SentMeter {
         Self { exchanges: ["events", "lanes", "wait", "dead"].map(Outcomes::register) }
     }
 
-    pub(crate) fn count(&self, exchange: Exchange, sent: Sent) {
+    pub(crate) fn count(&self, exchange: Exchange, sent: Sent, messages: usize) {
+        let messages = u64::try_from(messages).unwrap_or(u64::MAX);
         let [events, lanes, wait, dead] = &self.exchanges;
         let outcomes = match exchange {
             Exchange::Events => events,
@@ -54,9 +55,9 @@ impl SentMeter {
             Exchange::Dead => dead,
         };
         match sent {
-            Sent::Confirmed => outcomes.confirmed.increment(1),
-            Sent::Refused => outcomes.refused.increment(1),
-            Sent::Lost => outcomes.lost.increment(1),
+            Sent::Confirmed => outcomes.confirmed.increment(messages),
+            Sent::Refused => outcomes.refused.increment(messages),
+            Sent::Lost => outcomes.lost.increment(messages),
         }
     }
 }

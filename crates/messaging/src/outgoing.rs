@@ -19,6 +19,7 @@ pub struct Outgoing {
     pub(crate) routing_key: String,
     pub(crate) properties: BasicProperties,
     pub(crate) body: Bytes,
+    pub(crate) is_bundled: bool,
 }
 
 impl Outgoing {
@@ -41,7 +42,7 @@ impl Outgoing {
             .with_app_id(APP_ID.into())
             .with_message_id(id.into())
             .with_type(clipped(kind));
-        Self { exchange, routing_key: routing_key.into(), properties, body }
+        Self { exchange, routing_key: routing_key.into(), properties, body, is_bundled: false }
     }
 
     /// A message of our own contracts.
@@ -52,6 +53,14 @@ impl Outgoing {
         message: &M,
     ) -> Self {
         Self::new(exchange, routing_key, message_id, M::TYPE, contracts::encode(message))
+    }
+
+    /// Lets the message share a broker message with others of its routing key while those are many;
+    /// of its headers only the trace goes along. For queues that a [`Consumer`](crate::Consumer)
+    /// reads.
+    #[must_use]
+    pub fn bundled(self) -> Self {
+        Self { is_bundled: true, ..self }
     }
 
     /// Adds a header; see [`contracts::names::header`].

@@ -5,6 +5,8 @@
 //! belongs to one actor and callers hand it jobs. The caller's deadline never abandons a confirm:
 //! the actor waits for every one it asked for.
 
+mod caller;
+mod lanes;
 pub(crate) mod session;
 
 use std::sync::Arc;
@@ -60,8 +62,7 @@ pub struct Publisher {
 
 /// Messages of one call, and who waits for them.
 pub(crate) struct Job {
-    first: Outgoing,
-    rest: Vec<Outgoing>,
+    messages: Vec<Outgoing>,
     reply: oneshot::Sender<Result<(), PublishError>>,
 }
 
@@ -81,7 +82,7 @@ impl Publisher {
     ///
     /// [`PublishError`] when that is not known within the deadline; at once without connection.
     pub async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
-        self.send(message, Vec::new()).await
+        self.publish_all(vec![message]).await
     }
 
     /// Publishes `messages` in their order and waits until the broker has all of them. One
@@ -90,15 +91,10 @@ impl Publisher {
     /// # Errors
     ///
     /// As [`Publisher::publish`], when it is not known of one of them; the others may be there.
-    pub async fn publish_all(&self, messages: Vec<Outgoing>) -> Result<(), PublishError> {
-        let mut messages = messages.into_iter();
-        match messages.next() {
-            Some(first) => self.send(first, messages.collect()).await,
-            None => Ok(()),
+    pub async fn publish_all(&self, mut messages: Vec<Outgoing>) -> Result<(), PublishError> {
+        if messages.is_empty() {
+            return Ok(());
         }
-    }
-
-    async fn send(&self, mut first: Outgoing, mut rest: Vec<Outgoing>) -> Result<(), PublishError> {
         match *self.state.borrow() {
             LinkState::Up => {}
             LinkState::Connecting => return Err(PublishError::Unavailable),
@@ -106,11 +102,11 @@ impl Publisher {
         }
         let traceparent = telemetry::trace::current_traceparent();
         let now = u64::try_from(self.clock.now().timestamp()).unwrap_or(0);
-        for message in std::iter::once(&mut first).chain(&mut rest) {
+        for message in &mut messages {
             message.stamp(now, traceparent.as_deref());
         }
         let (reply, answer) = oneshot::channel();
-        let job = Job { first, rest, reply };
+        let job = Job { messages, reply };
         let confirmed = async {
             if self.jobs.send(job).await.is_err() {
                 return Err(PublishError::Unavailable);

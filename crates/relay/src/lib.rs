@@ -116,15 +116,20 @@ impl Worker {
     }
 }
 
-/// The event as a broker message: routing key `{type}.{lane}`, in the lane of its conversation.
+/// The event as a broker message: routing key `{type}.{lane}`, in the lane of its conversation; the
+/// lane `-` when nobody of ours waits for it.
 fn outgoing(event: &Event) -> Outgoing {
     let lane = event.conversation_id.map_or(0, |conversation| {
         let id = conversation.as_uuid();
         lane_of(LaneKey { line: id.as_bytes(), person: &[] }, Family::Chatbots.lanes())
     });
+    let key = match event.is_awaited {
+        true => format!("{}.{lane:02}", event.event_type),
+        false => format!("{}.-", event.event_type),
+    };
     let message = Outgoing::new(
         Exchange::Events,
-        format!("{}.{lane:02}", event.event_type),
+        key,
         event.id.as_uuid(),
         events::Event::TYPE,
         event.body.clone(),

@@ -73,6 +73,8 @@ pub struct Grown {
     pub last_sequence: i64,
     /// Whether this batch opened it.
     pub is_new: bool,
+    /// Whether messages in it wait for a bot; without one that is switched on they never do.
+    pub waits_for_bot: bool,
 }
 
 statement! {
@@ -84,25 +86,35 @@ statement! {
         counts: Vec<i64>,
         wrote_at: Vec<Option<DateTime<Utc>>>,
         now: DateTime<Utc>,
-    ) -> (sql_types::Uuid, sql_types::Uuid, sql_types::Uuid, BigInt, Bool) {
+    ) -> (sql_types::Uuid, sql_types::Uuid, sql_types::Uuid, BigInt, Bool, Bool) {
         "INSERT INTO conversations (id, workspace_id, connection_id, contact_id, last_sequence, \
-         customer_wrote_at, created_at, updated_at) \
-         SELECT s.*, " [now: Timestamptz] ", " [now: Timestamptz] " FROM unnest("
+         customer_wrote_at, bot_sequence, created_at, updated_at) \
+         SELECT s.*, CASE WHEN b.id IS NULL THEN s.messages ELSE 0 END, "
+        [now: Timestamptz] ", " [now: Timestamptz] " FROM unnest("
         [ids: Array<sql_types::Uuid>] ", "
         [workspaces: Array<sql_types::Uuid>] ", "
         [connections: Array<sql_types::Uuid>] ", "
         [contacts: Array<sql_types::Uuid>] ", "
         [counts: Array<BigInt>] ", "
         [wrote_at: Array<Nullable<Timestamptz>>]
-        ") AS s ON CONFLICT (connection_id, contact_id) DO UPDATE SET \
+        ") AS s (id, workspace, connection, contact, messages, wrote_at) \
+         LEFT JOIN bot_connections l ON l.connection_id = s.connection \
+         LEFT JOIN bots b ON b.id = l.bot_id AND b.is_enabled \
+         ON CONFLICT (connection_id, contact_id) DO UPDATE SET \
          last_sequence = conversations.last_sequence + EXCLUDED.last_sequence, \
          customer_wrote_at = GREATEST(conversations.customer_wrote_at, EXCLUDED.customer_wrote_at), \
+         bot_sequence = CASE WHEN EXCLUDED.bot_sequence = 0 THEN conversations.bot_sequence \
+         ELSE conversations.last_sequence + EXCLUDED.last_sequence END, \
          updated_at = EXCLUDED.updated_at \
-         RETURNING id, connection_id, contact_id, last_sequence, xmax = 0"
+         RETURNING id, connection_id, contact_id, last_sequence, xmax = 0, \
+         bot_sequence < last_sequence"
     }
 }
 
 /// Opens or extends conversations and reserves places for their new messages.
+///
+/// Where no bot is switched on, the new messages have had their turn: one that is switched on later
+/// answers what comes after.
 ///
 /// The row stays locked until the transaction ends, so places are given out in commit order.
 ///
@@ -124,15 +136,16 @@ pub async fn grow(
         wrote_at: growths.iter().map(|g| g.customer_wrote_at).collect(),
         now,
     };
-    let rows: Vec<(Uuid, Uuid, Uuid, i64, bool)> = statement.load(tx).await?;
+    let rows: Vec<(Uuid, Uuid, Uuid, i64, bool, bool)> = statement.load(tx).await?;
     Ok(rows
         .into_iter()
-        .map(|(id, connection, contact, last_sequence, is_new)| Grown {
+        .map(|(id, connection, contact, last_sequence, is_new, waits_for_bot)| Grown {
             id: ConversationId::from_uuid(id),
             connection_id: ConnectionId::from_uuid(connection),
             contact_id: ContactId::from_uuid(contact),
             last_sequence,
             is_new,
+            waits_for_bot,
         })
         .collect())
 }

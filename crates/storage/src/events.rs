@@ -31,6 +31,8 @@ pub struct Event {
     pub body: Bytes,
     /// W3C trace context of what caused it.
     pub traceparent: Option<String>,
+    /// Whether somebody of ours acts upon it. Not stored: whoever reads it back has to assume so.
+    pub is_awaited: bool,
 }
 
 /// What happened, before it has an identifier.
@@ -82,6 +84,7 @@ impl From<Happened> for Event {
             message_id: happened.message_id,
             body: contracts::encode(&body),
             traceparent: happened.traceparent,
+            is_awaited: true,
         }
     }
 }
@@ -152,6 +155,7 @@ impl From<Row> for Event {
             message_id: message.map(MessageId::from_uuid),
             body: body.into(),
             traceparent,
+            is_awaited: true,
         }
     }
 }

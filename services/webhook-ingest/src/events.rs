@@ -90,7 +90,7 @@ impl Parcel {
         } else {
             Family::WebhooksSlow.routing_key(slow)
         };
-        Outgoing::new(Exchange::Lanes, key, self.id, WebhookEvent::TYPE, self.body)
+        Outgoing::new(Exchange::Lanes, key, self.id, WebhookEvent::TYPE, self.body).bundled()
     }
 }
 

@@ -36,5 +36,6 @@ fn marker(family: Family, lane: u8, at: i64) -> Outgoing {
         item: Bytes::new(),
         ..WebhookEvent::default()
     };
-    Outgoing::of(Exchange::Lanes, family.routing_key(lane), id, &event)
+    // Bundled like the events, so that it does not overtake them.
+    Outgoing::of(Exchange::Lanes, family.routing_key(lane), id, &event).bundled()
 }

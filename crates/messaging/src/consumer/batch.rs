@@ -9,11 +9,11 @@ use lapin::Channel;
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, Span, info_span, warn};
 
-use super::intake::{Incoming, Intake};
+use super::intake::{Incoming, Intake, Record, messages};
 use super::isolate::Isolated;
 use super::session::{Session, SessionEnd};
 use crate::backoff::Backoff;
-use crate::handler::{BatchHandler, Delivery, Fault, Payload, Verdict};
+use crate::handler::{BatchHandler, Delivery, Envelope, Fault, Payload, Verdict};
 
 /// As often may the broker take a delivery back before it is handled alone: once happens with
 /// every restart.
@@ -35,9 +35,18 @@ impl Pending {
     }
 
     fn is_suspicious(&self) -> bool {
-        let returns = |incoming: &Incoming| incoming.envelope.returns();
-        self.deliveries.iter().any(|incoming| returns(incoming) >= SUSPICIOUS_RETURNS)
+        self.deliveries.iter().any(is_suspicious)
     }
+
+    fn undecided(&mut self) -> impl Iterator<Item = &mut Record> {
+        self.deliveries.iter_mut().flat_map(Incoming::undecided)
+    }
+}
+
+/// Whether `incoming` may have killed its process.
+fn is_suspicious(incoming: &Incoming) -> bool {
+    let returns = |record: &Record| record.envelope.returns();
+    incoming.records.iter().any(|record| returns(record) >= SUSPICIOUS_RETURNS)
 }
 
 impl<H: BatchHandler> Session<'_, H> {
@@ -52,19 +61,20 @@ impl<H: BatchHandler> Session<'_, H> {
         let mut is_held = false;
         loop {
             if !pending.is_suspicious() {
-                let mut tried = self.attempt(&pending.deliveries).await;
+                let mut tried = self.attempt_all(&mut pending).await;
                 if tried.is_err() && !is_held {
-                    tried = self.attempt(&pending.deliveries).await;
+                    tried = self.attempt_all(&mut pending).await;
                 }
-                if let Ok(verdicts) = tried {
-                    return self.settle(pending.deliveries, verdicts).await;
+                if tried.is_ok() {
+                    return self.settle(pending.deliveries).await;
                 }
             }
+            self.unbundle_suspicious(&mut pending).await?;
             match self.isolate(&mut pending).await? {
                 Isolated::Settled => return Ok(()),
                 Isolated::Held(fault) if !is_held => {
                     is_held = true;
-                    let held = pending.deliveries.len();
+                    let held = messages(&pending.deliveries);
                     let consumer = self.options.name;
                     warn!(consumer, held, error = %chain(&fault), "dependency away, batch held");
                 }
@@ -76,21 +86,46 @@ impl<H: BatchHandler> Session<'_, H> {
             if !channel.status().connected() {
                 return Err(SessionEnd::NotAcknowledged);
             }
-            let room = self.options.max_batch.saturating_sub(pending.deliveries.len());
+            let room = self.options.max_batch.saturating_sub(messages(&pending.deliveries));
             pending.deliveries.extend(intake.ready(room)?);
         }
     }
 
+    /// Calls the handler once, for everything that is undecided.
+    async fn attempt_all(&self, pending: &mut Pending) -> Result<(), Fault> {
+        let batch: Vec<Arc<Envelope>> =
+            pending.undecided().map(|record| Arc::clone(&record.envelope)).collect();
+        let verdicts = self.attempt(&batch).await?;
+        for (record, verdict) in pending.undecided().zip(verdicts) {
+            record.verdict = Some(verdict);
+        }
+        Ok(())
+    }
+
+    /// Takes bundles apart that may have killed a process: each message goes back to its lane alone,
+    /// so that the next death counts against one of them only.
+    async fn unbundle_suspicious(&self, pending: &mut Pending) -> Result<(), SessionEnd> {
+        let all = std::mem::take(&mut pending.deliveries);
+        let is_bundle = |incoming: &Incoming| incoming.records.len() > 1;
+        let (bundles, rest): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|incoming| is_bundle(incoming) && is_suspicious(incoming));
+        pending.deliveries = rest;
+        for bundle in bundles {
+            self.take_apart(bundle).await?;
+        }
+        Ok(())
+    }
+
     /// Calls the handler once: one verdict for each of `batch`, in its order.
-    pub(super) async fn attempt(&self, batch: &[Incoming]) -> Result<Vec<Verdict>, Fault> {
+    pub(super) async fn attempt(&self, batch: &[Arc<Envelope>]) -> Result<Vec<Verdict>, Fault> {
         // Everything is decoded before anything is handled; what can not be read is no failure of
         // the others.
         let mut verdicts = Vec::with_capacity(batch.len());
         let mut readable = Vec::with_capacity(batch.len());
-        for incoming in batch {
-            match H::Message::read(&incoming.envelope.body) {
+        for envelope in batch {
+            match H::Message::read(&envelope.body) {
                 Ok(message) => {
-                    readable.push(Delivery::new(message, Arc::clone(&incoming.envelope)));
+                    readable.push(Delivery::new(message, Arc::clone(envelope)));
                     verdicts.push(None);
                 }
                 Err(error) => verdicts.push(Some(Verdict::Dead(Fault::Permanent(error.into())))),

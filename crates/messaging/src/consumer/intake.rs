@@ -17,17 +17,30 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::session::SessionEnd;
-use crate::handler::Envelope;
+use crate::bundle;
+use crate::handler::{Envelope, Verdict};
 use crate::topology::Queue;
 
 /// An earlier tag was sent earlier on the same socket, so it is here already or never comes.
 const GAP: Duration = Duration::from_secs(5);
 
-/// A delivery that is not settled yet.
+/// A delivery that is not settled yet: it is when each of its records has a verdict.
 pub(super) struct Incoming {
     pub(super) tag: u64,
     pub(super) acker: Acker,
+    /// The messages of a bundle, or the one that it is.
+    pub(super) records: Vec<Record>,
+}
+
+/// A message in a delivery.
+pub(super) struct Record {
     pub(super) envelope: Arc<Envelope>,
+    pub(super) verdict: Option<Verdict>,
+}
+
+/// How many messages are in `deliveries`.
+pub(super) fn messages(deliveries: &[Incoming]) -> usize {
+    deliveries.iter().map(|incoming| incoming.records.len()).sum()
 }
 
 type Buffer = BoxStream<'static, lapin::Result<lapin::message::Delivery>>;
@@ -52,7 +65,8 @@ impl Intake {
         self.buffers.push((queue, consumer.boxed()));
     }
 
-    /// Waits for the next batch of at most `max`; `None` after `stop`.
+    /// Waits for the next batch of at most `max` messages, or few more when the last is a bundle;
+    /// `None` after `stop`.
     pub(super) async fn batch(
         &mut self,
         max: usize,
@@ -73,19 +87,19 @@ impl Intake {
             batch = self.ready(max)?;
         }
         let until = Instant::now() + linger;
-        while is_busy && batch.len() < max && !stop.is_cancelled() {
+        while is_busy && messages(&batch) < max && !stop.is_cancelled() {
             let Ok(arrived) = timeout_at(until, self.arrival()).await else { break };
             arrived?;
-            batch.extend(self.ready(max.saturating_sub(batch.len()))?);
+            batch.extend(self.ready(max.saturating_sub(messages(&batch)))?);
         }
         Ok(Some(batch))
     }
 
-    /// Takes at most `max` of what is here, without waiting.
+    /// Takes at most `max` messages of what is here, without waiting.
     pub(super) fn ready(&mut self, max: usize) -> Result<Vec<Incoming>, SessionEnd> {
         let mut batch = Vec::new();
         self.take(max, &mut batch);
-        if batch.len() < max {
+        if messages(&batch) < max {
             self.arrival().now_or_never().transpose()?;
             self.take(max, &mut batch);
         }
@@ -94,9 +108,11 @@ impl Intake {
 
     /// Moves the deliveries that follow without a gap to `batch`, until it holds `max`.
     fn take(&mut self, max: usize, batch: &mut Vec<Incoming>) {
-        while batch.len() < max {
+        let mut taken = messages(batch);
+        while taken < max {
             let Some(incoming) = self.arrived.remove(&self.next) else { return };
             self.next += 1;
+            taken += incoming.records.len();
             batch.push(incoming);
         }
     }
@@ -123,8 +139,21 @@ impl Incoming {
     fn new(queue: Queue, delivery: lapin::message::Delivery) -> Self {
         let lapin::message::Delivery { delivery_tag, redelivered, properties, data, acker, .. } =
             delivery;
-        let envelope = Envelope { queue, redelivered, properties, body: data.into() };
-        Self { tag: delivery_tag, acker, envelope: Arc::new(envelope) }
+        let records =
+            bundle::unpack(properties, data.into()).into_iter().map(|(properties, body)| {
+                let envelope = Arc::new(Envelope { queue, redelivered, properties, body });
+                Record { envelope, verdict: None }
+            });
+        Self { tag: delivery_tag, acker, records: records.collect() }
+    }
+
+    /// The messages that have no verdict yet.
+    pub(super) fn undecided(&mut self) -> impl Iterator<Item = &mut Record> {
+        self.records.iter_mut().filter(|record| record.verdict.is_none())
+    }
+
+    pub(super) fn is_decided(&self) -> bool {
+        self.records.iter().all(|record| record.verdict.is_some())
     }
 }
 

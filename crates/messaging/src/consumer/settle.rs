@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use contracts::names::header;
 use kernel::chain;
+use lapin::Acker;
 use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
-use super::intake::Incoming;
+use super::intake::{Incoming, Record};
 use super::session::{Session, SessionEnd};
 use crate::backoff::Backoff;
 use crate::handler::{BatchHandler, Envelope, Fault, Verdict};
@@ -25,29 +26,40 @@ const ACK: Duration = Duration::from_secs(10);
 const ERROR_BYTES: usize = 500;
 
 impl<H: BatchHandler> Session<'_, H> {
-    /// Settles `deliveries`, which are all that is unsettled up to the last of them, or one.
-    pub(super) async fn settle(
-        &self,
-        deliveries: Vec<Incoming>,
-        verdicts: Vec<Verdict>,
-    ) -> Result<(), SessionEnd> {
-        let Some(last) = deliveries.last() else { return Ok(()) };
-        let follow_ups = deliveries.iter().zip(verdicts);
-        let follow_ups: Vec<Outgoing> = follow_ups
-            .filter_map(|(incoming, verdict)| self.follow_up(incoming, verdict))
-            .collect();
-        self.publish_on(follow_ups).await?;
+    /// Settles `deliveries`, which are all that is unsettled up to the last of them, or one; all
+    /// are decided.
+    pub(super) async fn settle(&self, deliveries: Vec<Incoming>) -> Result<(), SessionEnd> {
         let multiple = deliveries.len() > 1;
-        match timeout(ACK, last.acker.ack(BasicAckOptions { multiple })).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Err(error)) => Err(error.into()),
-            Ok(Ok(false)) | Err(_) => Err(SessionEnd::NotAcknowledged),
+        let mut follow_ups = Vec::new();
+        let mut last = None;
+        for Incoming { acker, records, .. } in deliveries {
+            for Record { envelope, verdict } in records {
+                follow_ups.extend(verdict.and_then(|verdict| self.follow_up(&envelope, verdict)));
+            }
+            last = Some(acker);
+        }
+        self.publish_on(follow_ups).await?;
+        match last {
+            Some(last) => acknowledge(&last, multiple).await,
+            None => Ok(()),
         }
     }
 
-    /// What has to be published before `incoming` may be acknowledged.
-    fn follow_up(&self, incoming: &Incoming, verdict: Verdict) -> Option<Outgoing> {
-        let envelope = incoming.envelope.as_ref();
+    /// Publishes what is undecided of a bundle message by message to where it came from, and carries
+    /// out the rest.
+    pub(super) async fn take_apart(&self, mut bundle: Incoming) -> Result<(), SessionEnd> {
+        let again = bundle.undecided().map(|record| {
+            record.verdict = Some(Verdict::Done);
+            let envelope = record.envelope.as_ref();
+            self.republish(envelope, Exchange::Lanes, envelope.attempt())
+        });
+        let again = again.collect();
+        self.publish_on(again).await?;
+        self.settle(vec![bundle]).await
+    }
+
+    /// What has to be published before the delivery may be acknowledged.
+    fn follow_up(&self, envelope: &Envelope, verdict: Verdict) -> Option<Outgoing> {
         let topology = self.broker.topology();
         let attempt = envelope.attempt();
         match verdict {
@@ -100,6 +112,7 @@ impl<H: BatchHandler> Session<'_, H> {
             routing_key,
             properties: envelope.properties.clone().with_headers(headers).with_delivery_mode(2),
             body: envelope.body.clone(),
+            is_bundled: false,
         };
         let again = again.with_value(header::ATTEMPT, AMQPValue::LongInt(attempt_number(attempt)));
         // A dead letter that has to wait still comes from where it died.
@@ -121,6 +134,15 @@ impl<H: BatchHandler> Session<'_, H> {
                 return Err(SessionEnd::Stopped);
             }
         }
+    }
+}
+
+/// With `multiple`, everything up to this delivery.
+async fn acknowledge(acker: &Acker, multiple: bool) -> Result<(), SessionEnd> {
+    match timeout(ACK, acker.ack(BasicAckOptions { multiple })).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Err(error)) => Err(error.into()),
+        Ok(Ok(false)) | Err(_) => Err(SessionEnd::NotAcknowledged),
     }
 }
 

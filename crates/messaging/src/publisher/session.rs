@@ -1,14 +1,16 @@
 //! The actor that owns the publishing channel.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
-use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use lapin::types::ShortString;
 use lapin::{Channel, Confirmation, PublisherConfirm};
 use tokio::sync::mpsc;
 
+use super::caller::Caller;
+use super::lanes::{Lane, Lanes, Parcel};
 use super::{Job, PublishError};
 use crate::meter::{Sent, SentMeter};
 use crate::outgoing::{Outgoing, clipped};
@@ -18,8 +20,8 @@ use crate::topology::{Exchange, Topology};
 pub(crate) const QUEUED_JOBS: usize = 4_096;
 /// Jobs taken at once: they leave in one write.
 const BURST: usize = 256;
-/// Messages on the way at most; more would only wait in the broker's socket buffer.
-const IN_FLIGHT: usize = 4_000;
+/// Messages in hand at most; more would only wait in the broker's socket buffer.
+const IN_HAND: usize = 4_000;
 
 /// Why the actor stopped.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,10 +68,11 @@ impl ExchangeNames {
     }
 }
 
-/// One job's end.
-struct Finished {
+/// How a parcel's way ended.
+struct Arrived {
     messages: usize,
-    lost: bool,
+    lane: Option<Lane>,
+    is_lost: bool,
 }
 
 impl Session<'_> {
@@ -82,8 +85,9 @@ impl Session<'_> {
     ) -> Ended {
         tokio::pin!(lost, stop);
         let mut burst = Vec::with_capacity(BURST);
+        let mut lanes = Lanes::default();
         let mut on_the_way = FuturesUnordered::new();
-        let mut in_flight = 0_usize;
+        let mut in_hand = 0_usize;
         loop {
             if jobs.is_closed() && jobs.is_empty() && on_the_way.is_empty() {
                 return Ended::Drained;
@@ -91,87 +95,68 @@ impl Session<'_> {
             tokio::select! {
                 biased;
                 // First, so that new jobs are written in their order before the next are taken.
-                Some(finished) = on_the_way.next() => {
-                    let Finished { messages, lost } = finished;
-                    in_flight = in_flight.saturating_sub(messages);
-                    if lost {
+                Some(arrived) = on_the_way.next() => {
+                    let Arrived { messages, lane, is_lost } = arrived;
+                    in_hand = in_hand.saturating_sub(messages);
+                    if is_lost {
                         return Ended::Lost;
                     }
+                    let next = lane.and_then(|lane| lanes.next(lane));
+                    on_the_way.extend(next.map(|parcel| self.send(parcel)));
                 }
                 () = &mut lost => return Ended::Lost,
-                taken = jobs.recv_many(&mut burst, BURST), if in_flight < IN_FLIGHT => {
+                taken = jobs.recv_many(&mut burst, BURST), if in_hand < IN_HAND => {
                     if taken == 0 && on_the_way.is_empty() {
                         return Ended::Drained;
                     }
-                    for job in burst.drain(..) {
-                        in_flight += 1 + job.rest.len();
-                        on_the_way.push(self.finish(job));
-                    }
+                    in_hand += burst.iter().map(|job| job.messages.len()).sum::<usize>();
+                    let parcels = lanes.sort(burst.drain(..));
+                    on_the_way.extend(parcels.into_iter().map(|parcel| self.send(parcel)));
                 }
                 () = &mut stop, if !jobs.is_closed() => jobs.close(),
             }
         }
     }
 
-    /// Publishes one job and waits for all its confirms, whatever the first of them says.
-    async fn finish(&self, job: Job) -> Finished {
-        let Job { first, rest, reply } = job;
-        let messages = 1 + rest.len();
-        if reply.is_closed() {
-            // The caller's deadline passed while the job waited: it was told so already.
-            return Finished { messages, lost: false };
-        }
-        let outcome = if rest.is_empty() {
-            let exchange = first.exchange;
-            self.confirmed(exchange, self.publish(first).await).await
-        } else {
-            let all: Vec<Outgoing> = std::iter::once(first).chain(rest).collect();
-            self.finish_all(all).await
+    /// Publishes one parcel, waits for its confirm and tells its callers.
+    async fn send(&self, parcel: Parcel) -> Arrived {
+        let Parcel { message, callers, lane } = parcel;
+        let exchange = message.exchange;
+        let answer = match self.publish(message).await {
+            Ok(confirm) => confirm.await,
+            Err(error) => Err(error),
         };
-        let lost = matches!(outcome, Err(PublishError::Channel(_)));
-        // A caller whose deadline passed has stopped listening.
-        reply.send(outcome).ok();
-        Finished { messages, lost }
-    }
-
-    async fn finish_all(&self, messages: Vec<Outgoing>) -> Result<(), PublishError> {
-        let exchanges: Vec<Exchange> = messages.iter().map(|message| message.exchange).collect();
-        let sent = join_all(messages.into_iter().map(|message| self.publish(message))).await;
-        let mut outcome = Ok(());
-        for (exchange, sent) in exchanges.into_iter().zip(sent) {
-            let confirmed = self.confirmed(exchange, sent).await;
-            outcome = outcome.and(confirmed);
-        }
-        outcome
+        let messages = callers.len();
+        let is_lost = answer.is_err();
+        let sent = match answer {
+            // Only a plain acknowledgement is a success.
+            Ok(Confirmation::Ack(None)) => {
+                callers.iter().for_each(|caller| caller.confirmed());
+                Sent::Confirmed
+            }
+            Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested) => {
+                fail(&callers, || PublishError::Refused);
+                Sent::Refused
+            }
+            Err(error) => {
+                fail(&callers, || PublishError::Channel(error.clone()));
+                Sent::Lost
+            }
+        };
+        self.meter.count(exchange, sent, messages);
+        Arrived { messages, lane, is_lost }
     }
 
     /// Puts the frames into the channel on its first poll, and ends when they are written.
     #[expect(clippy::disallowed_methods, reason = "this is the one task that owns the channel")]
     async fn publish(&self, message: Outgoing) -> Result<PublisherConfirm, lapin::Error> {
-        let Outgoing { exchange, routing_key, properties, body } = message;
+        let Outgoing { exchange, routing_key, properties, body, .. } = message;
         let exchange = self.names.of(exchange);
         let key = ShortString::try_new(routing_key).unwrap_or_default();
         self.channel.basic_publish(exchange, key, Default::default(), &body, properties).await
     }
+}
 
-    /// Only a plain acknowledgement is a success.
-    async fn confirmed(
-        &self,
-        exchange: Exchange,
-        sent: Result<PublisherConfirm, lapin::Error>,
-    ) -> Result<(), PublishError> {
-        let answer = match sent {
-            Ok(confirm) => confirm.await,
-            Err(error) => Err(error),
-        };
-        let (sent, outcome) = match answer {
-            Ok(Confirmation::Ack(None)) => (Sent::Confirmed, Ok(())),
-            Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested) => {
-                (Sent::Refused, Err(PublishError::Refused))
-            }
-            Err(error) => (Sent::Lost, Err(PublishError::Channel(error))),
-        };
-        self.meter.count(exchange, sent);
-        outcome
-    }
+fn fail(callers: &[Arc<Caller>], error: impl Fn() -> PublishError) {
+    callers.iter().for_each(|caller| caller.failed(error()));
 }

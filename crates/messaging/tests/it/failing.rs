@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::stand::{FAMILY, Notes, all_done, eventually, number, transient, with_stand};
 
-fn holds(batch: &[Delivery<Raw>], n: u32) -> bool {
+pub(crate) fn holds(batch: &[Delivery<Raw>], n: u32) -> bool {
     batch.iter().any(|delivery| number(delivery) == n)
 }
 
@@ -162,7 +162,7 @@ async fn a_delivery_that_came_back_twice_is_handled_alone() {
 }
 
 /// Takes `count` messages and dies with them.
-async fn return_unacknowledged(stand: &crate::stand::Stand, count: u32) {
+pub(crate) async fn return_unacknowledged(stand: &crate::stand::Stand, count: u32) {
     let connection =
         lapin::Connection::connect(&crate::stand::url(), Default::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();

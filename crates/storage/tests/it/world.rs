@@ -1,6 +1,7 @@
 //! A workspace with a connection, in a database of its own.
 
 use chrono::{DateTime, Utc};
+use diesel_async::SimpleAsyncConnection;
 use kernel::ids::{ConnectionId, WorkspaceId};
 use kernel::{Clock, PhoneNumberId, SystemClock, WaId, WabaId};
 use storage::connections::{self, Limits, NewConnection};
@@ -41,6 +42,10 @@ impl World {
 
     pub(crate) async fn count(&self, what: &str) -> i64 {
         self.db.count(&format!("SELECT count(*) AS count FROM {what}")).await.unwrap()
+    }
+
+    pub(crate) async fn run(&self, statements: &str) {
+        self.conn().await.batch_execute(statements).await.unwrap();
     }
 
     pub(crate) fn person(&self, number: &str) -> Sighting {

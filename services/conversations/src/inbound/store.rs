@@ -197,7 +197,7 @@ fn tell(
             text: message.said.text.clone().unwrap_or_default(),
         })
     });
-    Event::from(Happened {
+    let event = Event::from(Happened {
         workspace_id: message.line.workspace_id,
         event_type,
         connection_id: message.line.connection_id,
@@ -208,7 +208,9 @@ fn tell(
         at: now,
         detail,
         traceparent: message.item.traceparent.clone(),
-    })
+    });
+    // Without a bot nobody of ours has to look.
+    Event { is_awaited: thread.waits_for_bot, ..event }
 }
 
 /// What statuses changed, as events; also used for statuses that were parked.

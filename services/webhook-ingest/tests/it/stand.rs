@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use contracts::Message;
 use contracts::inbound::{WebhookEvent, WebhookEventKind};
+use contracts::transport::{Bundle, Record};
 use coordination::Coordination;
 use futures_util::{FutureExt, StreamExt};
 use kernel::{Clock, SystemClock};
 use lapin::options::BasicConsumeOptions;
+use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use messaging::{Broker, BrokerOptions, Family, Queue, Topology};
 use service::{Life, Listener, serve};
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use uuid::Uuid;
 use webhook_ingest::{Dependencies, Ingest, start};
 
 use crate::client::Request;
@@ -176,19 +179,20 @@ impl Stand {
                 if properties.kind().as_ref().is_some_and(|kind| kind.as_str() == MARK) {
                     break;
                 }
-                let event = WebhookEvent::read(delivery.data.as_slice()).unwrap();
-                // The door's own: how far a lane has been worked off.
-                if event.kind() == WebhookEventKind::Marker {
-                    continue;
+                for record in records(&delivery.properties, &delivery.data) {
+                    let event = WebhookEvent::read(record.body).unwrap();
+                    // The door's own: how far a lane has been worked off.
+                    if event.kind() == WebhookEventKind::Marker {
+                        continue;
+                    }
+                    kept.push(Kept {
+                        family,
+                        lane: number,
+                        message_id: Uuid::from_slice(&record.message_id).unwrap().to_string(),
+                        has_trace: !record.traceparent.is_empty(),
+                        event,
+                    });
                 }
-                let headers = properties.headers().clone().unwrap_or_default();
-                kept.push(Kept {
-                    family,
-                    lane: number,
-                    message_id: properties.message_id().clone().unwrap().to_string(),
-                    has_trace: headers.contains_key("traceparent"),
-                    event,
-                });
             }
         }
         kept
@@ -203,6 +207,22 @@ impl Stand {
         })
         .await;
     }
+}
+
+/// The messages in a delivery, which is one or a bundle.
+fn records(properties: &BasicProperties, body: &[u8]) -> Vec<Record> {
+    let kind = properties.kind().as_ref().unwrap().to_string();
+    if kind == Bundle::TYPE {
+        return Bundle::read(body).unwrap().records;
+    }
+    let headers = properties.headers().clone().unwrap_or_default();
+    let traceparent = match headers.inner().get("traceparent") {
+        Some(AMQPValue::LongString(text)) => text.to_string(),
+        _ => String::new(),
+    };
+    let id: Uuid = properties.message_id().as_ref().unwrap().as_str().parse().unwrap();
+    let body = body.to_vec().into();
+    vec![Record { message_id: contracts::uuid_bytes(id), r#type: kind, traceparent, body }]
 }
 
 /// Puts a mark behind everything that `queue` holds.
