@@ -10,31 +10,36 @@
 
 mod limit;
 mod lock;
+mod memory;
 mod overrides;
+mod postgres;
 mod redis;
 pub mod registry;
+mod start;
+mod switch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 pub use self::limit::{Decision, Limit, Limiter, Permit};
 pub use self::lock::{
     BatchGuard, Broken, Fence, Held, Hold, Holder, LockError, LockLost, Locked, Locks, Loss,
     Patience, StoreAway,
 };
-pub use self::overrides::{Mode, Overrides, Overriding};
+pub use self::memory::{MemoryAway, MemoryServer};
+pub use self::overrides::{Change, Mode, Override, Overrides, Overriding};
+pub use self::postgres::{PgPool, PostgresAway};
 pub use self::redis::link::RedisAway;
 pub use self::registry::{LimitName, LockClass, LockName, Policy};
+pub use self::start::PgConnect;
 
 use self::lock::Parts;
-use self::lock::store::{ProcessId, Store};
-use self::lock::waiters::Waiters;
-use self::redis::link::{Link, Role};
-use self::redis::locks::RedisLocks;
-use self::registry::key::Spelling;
+use self::postgres::Postgres;
+use self::redis::link::Link;
+use self::start::Started;
 
 /// Everything a service needs to coordinate with its copies; cheap to clone.
 #[derive(Clone)]
@@ -43,6 +48,8 @@ pub struct Coordination {
     locks: Locks,
     limiter: Limiter,
     overrides: Arc<Overrides>,
+    postgres: Option<Arc<Postgres>>,
+    backend: Backend,
 }
 
 /// What coordination is told at start.
@@ -57,13 +64,38 @@ pub struct Options {
     pub laravel_prefix: Option<String>,
     /// Who holds a lock, for operators, without spaces: `service@host/pid`.
     pub label: String,
+    /// The database of [`Backend::Postgres`], and of the classes that go on there without Redis.
+    pub postgres: Option<PgConnect>,
+    /// Where locks and limits are kept.
+    pub backend: Backend,
+    /// How long Redis must have answered every process before locks go back there.
+    pub back_after: Duration,
+}
+
+/// Where locks and limits are kept. All processes of an installation must use the same: stop all of
+/// them to change it, for as long as the longest ttl.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// On Redis; classes that the registry says so go on in PostgreSQL while Redis is away.
+    #[default]
+    Redis,
+    /// In PostgreSQL; no Redis is needed.
+    Postgres,
 }
 
 impl Options {
     /// One Redis, keys of our own spelling.
     pub fn new(url: &str, namespace: &str) -> Self {
         let label = format!("switchyard/{}", std::process::id());
-        Self { url: url.to_owned(), namespace: namespace.to_owned(), laravel_prefix: None, label }
+        Self {
+            url: url.to_owned(),
+            namespace: namespace.to_owned(),
+            laravel_prefix: None,
+            label,
+            postgres: None,
+            backend: Backend::default(),
+            back_after: Duration::from_secs(30),
+        }
     }
 }
 
@@ -73,15 +105,29 @@ pub enum ConnectError {
     /// Not a `redis://` or `rediss://` address.
     #[error("the Redis address can not be read")]
     Address(#[source] deadpool_redis::redis::RedisError),
-    /// The connection's pool could not be set up.
-    #[error("the Redis connection can not be set up")]
+    /// A pool of connections could not be set up.
+    #[error("the connections can not be set up")]
     Pool(#[from] deadpool_redis::BuildError),
+    /// Locks are to be kept in PostgreSQL, and no database is given.
+    #[error("locks in PostgreSQL need a database")]
+    NoDatabase,
     /// The namespace is not 1 to 40 of `a-z`, `0-9`, `_` and `-`.
     #[error("a Redis namespace is 1 to 40 of a-z, 0-9, _ and -")]
     Namespace,
     /// The thread that renews locks could not be started.
     #[error("the thread that renews locks can not be started")]
     Thread(#[from] std::io::Error),
+}
+
+/// An override could not be written.
+#[derive(Debug, Error)]
+pub enum OverrideError {
+    /// The process has no database for it.
+    #[error("overrides need a database")]
+    NoDatabase,
+    /// The database did not take it; it may have all the same.
+    #[error(transparent)]
+    Away(#[from] PostgresAway),
 }
 
 /// Whether Redis answers, for `/readyz`.
@@ -117,27 +163,52 @@ impl Coordination {
     ///
     /// As [`Self::connect`].
     pub async fn start(options: Options, tasks: TaskTracker) -> Result<Self, ConnectError> {
-        let Options { url, namespace, laravel_prefix, label } = options;
-        if !is_namespace(&namespace) {
+        if !is_namespace(&options.namespace) {
             return Err(ConnectError::Namespace);
         }
-        let spelling = Arc::new(Spelling::new(namespace.clone(), laravel_prefix));
-        let process = ProcessId(Uuid::now_v7());
-        let waiters = Arc::new(Waiters::default());
-        let link = Arc::new(Link::open(&url, &namespace, Role::Calls).await?);
-        let store = Store::Redis(RedisLocks::new(Arc::clone(&link), Arc::clone(&spelling), &label));
-        let background = redis::Background { url, process, label, spelling };
-        let keeper = background.start(Arc::clone(&waiters), tasks)?;
-        let overrides = Arc::new(Overrides::default());
-        let keeper = Arc::new(keeper);
-        let shared = Arc::clone(&overrides);
+        let (namespace, backend) = (options.namespace.clone(), options.backend);
+        let started = start::start(options, tasks).await?;
+        Ok(Self::of(started, &namespace, backend))
+    }
+
+    /// A process of its own whose locks are on `server`, for tests: on the current runtime and its
+    /// clock, which may be paused. Limits are kept in process.
+    pub fn in_memory(server: &MemoryServer, tasks: TaskTracker) -> Self {
+        Self::of(start::in_memory(server.clone(), tasks), "memory", Backend::default())
+    }
+
+    fn of(started: Started, namespace: &str, backend: Backend) -> Self {
+        let Started { store, keeper, process, waiters, overrides, link, postgres } = started;
+        let (keeper, shared) = (Arc::new(keeper), Arc::clone(&overrides));
         let parts = Parts { store, process, waiters, keeper, overrides: shared };
-        Ok(Self {
+        Self {
             locks: Locks::new(parts),
-            limiter: Limiter::new(Arc::clone(&link), &namespace),
+            limiter: Limiter::new(Arc::clone(&link), namespace),
             overrides,
             link,
-        })
+            postgres,
+            backend,
+        }
+    }
+
+    /// Overrides a mode or a limit for every process, within seconds, until it is cleared.
+    ///
+    /// # Errors
+    ///
+    /// [`OverrideError`] when there is no database or it does not answer.
+    pub async fn set_override(&self, what: &Override, change: Change) -> Result<(), OverrideError> {
+        let postgres = self.postgres.as_ref().ok_or(OverrideError::NoDatabase)?;
+        Ok(overrides::load::write(postgres, what, change).await?)
+    }
+
+    /// Ends what was overridden under the name of `what`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::set_override`].
+    pub async fn clear_override(&self, what: &Override) -> Result<(), OverrideError> {
+        let postgres = self.postgres.as_ref().ok_or(OverrideError::NoDatabase)?;
+        Ok(overrides::load::clear(postgres, what).await?)
     }
 
     /// What operators changed; a change acts on the next decision.
@@ -155,9 +226,13 @@ impl Coordination {
         &self.limiter
     }
 
-    /// Whether Redis answers now; costs no round trip.
+    /// Whether the backend answered last; costs no round trip.
     pub fn health(&self) -> Health {
-        if self.link.is_available() { Health::Available } else { Health::Away }
+        let is_available = match (self.backend, &self.postgres) {
+            (Backend::Postgres, Some(postgres)) => postgres.is_available(),
+            _ => self.link.is_available(),
+        };
+        if is_available { Health::Available } else { Health::Away }
     }
 }
 

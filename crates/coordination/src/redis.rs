@@ -36,15 +36,24 @@ impl Background {
         waiters: Arc<Waiters>,
         tasks: TaskTracker,
     ) -> Result<Keeper, ConnectError> {
-        let client = Client::open(self.url.as_str()).map_err(ConnectError::Address)?;
-        let channel = locks::channel(&self.spelling, self.process);
         let connect = async move |jobs: Arc<Jobs>| {
-            let link = Link::open(&self.url, self.spelling.namespace(), Role::Control).await?;
-            let locks = RedisLocks::new(Arc::new(link), self.spelling, &self.label);
-            let give_back = move |key, token| jobs.hand_on(key, token);
-            let listening = subscriber::run(client, channel, waiters, give_back);
+            let (locks, listening) = self.connect(waiters, jobs).await?;
             Ok(Works { store: Store::Redis(locks), listening: listening.boxed_local() })
         };
         Ok(Keeper::start(tasks, connect)?)
+    }
+
+    /// Connects; to be called on the thread where both are used.
+    pub(crate) async fn connect(
+        self,
+        waiters: Arc<Waiters>,
+        jobs: Arc<Jobs>,
+    ) -> Result<(RedisLocks, impl Future<Output = ()> + 'static), ConnectError> {
+        let client = Client::open(self.url.as_str()).map_err(ConnectError::Address)?;
+        let channel = locks::channel(&self.spelling, self.process);
+        let link = Link::open(&self.url, self.spelling.namespace(), Role::Control).await?;
+        let locks = RedisLocks::new(Arc::new(link), self.spelling, &self.label);
+        let give_back = move |key, token| jobs.hand_on(key, token);
+        Ok((locks, subscriber::run(client, channel, waiters, give_back)))
     }
 }

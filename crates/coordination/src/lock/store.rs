@@ -12,9 +12,13 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::fence::Fence;
+use crate::memory::{MemoryAway, MemoryLocks};
+use crate::postgres::PostgresAway;
+use crate::postgres::locks::PgLocks;
 use crate::redis::link::RedisAway;
 use crate::redis::locks::RedisLocks;
 use crate::registry::key::LockKey;
+use crate::switch::SwitchedLocks;
 
 /// A process, for the lives of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +121,15 @@ pub enum StoreAway {
     /// Redis did not.
     #[error(transparent)]
     Redis(#[from] RedisAway),
+    /// PostgreSQL did not.
+    #[error(transparent)]
+    Postgres(#[from] PostgresAway),
+    /// The store in memory did not.
+    #[error(transparent)]
+    Memory(#[from] MemoryAway),
+    /// The class's locks move to another backend, or the process can not tell where they are.
+    #[error("the locks are on the move")]
+    Moving,
 }
 
 impl StoreAway {
@@ -124,6 +137,9 @@ impl StoreAway {
     pub(crate) const fn is_unasked(&self) -> bool {
         match self {
             Self::Redis(away) => matches!(away, RedisAway::NotConnected),
+            Self::Postgres(away) => matches!(away, PostgresAway::LeftAlone),
+            Self::Memory(_) => false,
+            Self::Moving => true,
         }
     }
 }
@@ -138,6 +154,10 @@ impl Retryable for StoreAway {
 #[derive(Clone)]
 pub(crate) enum Store {
     Redis(RedisLocks),
+    Postgres(PgLocks),
+    /// On Redis, some classes in PostgreSQL while Redis is away.
+    Switched(SwitchedLocks),
+    Memory(MemoryLocks),
 }
 
 impl Store {
@@ -151,6 +171,9 @@ impl Store {
     ) -> Result<Vec<Taken>, StoreAway> {
         match self {
             Self::Redis(redis) => Ok(redis.take(owner, asks, how).await?),
+            Self::Postgres(postgres) => Ok(postgres.take(owner, asks, how).await?),
+            Self::Switched(switched) => switched.take(owner, asks, how).await,
+            Self::Memory(memory) => Ok(memory.take(owner, asks, how).await?),
         }
     }
 
@@ -158,6 +181,9 @@ impl Store {
     pub(crate) async fn renew(&self, leases: &[Lease]) -> Result<Vec<bool>, StoreAway> {
         match self {
             Self::Redis(redis) => Ok(redis.renew(leases).await?),
+            Self::Postgres(postgres) => Ok(postgres.renew(leases).await?),
+            Self::Switched(switched) => switched.renew(leases).await,
+            Self::Memory(memory) => Ok(memory.renew(leases).await?),
         }
     }
 
@@ -166,6 +192,9 @@ impl Store {
     pub(crate) async fn release(&self, held: &[(LockKey, Uuid)]) -> Result<Vec<bool>, StoreAway> {
         match self {
             Self::Redis(redis) => Ok(redis.release(held).await?),
+            Self::Postgres(postgres) => Ok(postgres.release(held).await?),
+            Self::Switched(switched) => switched.release(held).await,
+            Self::Memory(memory) => Ok(memory.release(held).await?),
         }
     }
 
@@ -173,6 +202,9 @@ impl Store {
     pub(crate) async fn leave(&self, waiting: &[(LockKey, Uuid)]) -> Result<(), StoreAway> {
         match self {
             Self::Redis(redis) => Ok(redis.leave(waiting).await?),
+            Self::Postgres(postgres) => Ok(postgres.leave(waiting).await?),
+            Self::Switched(switched) => switched.leave(waiting).await,
+            Self::Memory(memory) => Ok(memory.leave(waiting).await?),
         }
     }
 
@@ -180,6 +212,9 @@ impl Store {
     pub(crate) async fn available(&self) {
         match self {
             Self::Redis(redis) => redis.available().await,
+            Self::Postgres(postgres) => postgres.available().await,
+            Self::Switched(switched) => switched.available().await,
+            Self::Memory(memory) => memory.available().await,
         }
     }
 }

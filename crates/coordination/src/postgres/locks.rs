@@ -114,17 +114,21 @@ impl PgLocks {
         let outcomes = self
             .postgres
             .run(async move |conn| {
-                if is_all { take_all(conn, asked, token, label).await } else {
+                if is_all {
+                    take_all(conn, asked, token, label).await
+                } else {
                     statements::take(conn, asked, token, label).await
                 }
             })
             .await?;
-        let mut taken: HashMap<String, Taken> =
-            outcomes.into_iter().map(|(key, is_ours, fence, free_in_us)| {
+        let mut taken: HashMap<String, Taken> = outcomes
+            .into_iter()
+            .map(|(key, is_ours, fence, free_in_us)| {
                 let fence = fence.map(Fence);
                 let free_in = duration(free_in_us);
                 (key, if is_ours { Taken::Ours { fence } } else { Taken::Busy { free_in } })
-            }).collect();
+            })
+            .collect();
         if how.queue == Queue::Join {
             self.queue_up(owner.token, &mut taken).await?;
         }
@@ -211,7 +215,8 @@ impl PgLocks {
         prefix: &str,
         most: u32,
     ) -> Result<Vec<Holder>, PostgresAway> {
-        let pattern = format!("{}%", prefix.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"));
+        let pattern =
+            format!("{}%", prefix.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"));
         let most = i64::from(most);
         self.postgres.run(async move |conn| statements::holders(conn, pattern, most).await).await
     }
@@ -272,10 +277,8 @@ async fn take_all(
 }
 
 fn in_order(asks: &[Ask]) -> Asked {
-    let mut sorted: Vec<_> = asks
-        .iter()
-        .map(|ask| (ask.key.plain(), microseconds(ask.ttl), ask.is_fenced))
-        .collect();
+    let mut sorted: Vec<_> =
+        asks.iter().map(|ask| (ask.key.plain(), microseconds(ask.ttl), ask.is_fenced)).collect();
     sorted.sort_unstable();
     sorted.dedup_by(|one, other| one.0 == other.0);
     let mut asked = Asked::default();

@@ -85,11 +85,7 @@ struct Live {
 
 impl Link {
     /// Tries once to connect, then hands the connection to its keeper.
-    pub(crate) async fn open(
-        url: &str,
-        namespace: &str,
-        role: Role,
-    ) -> Result<Self, ConnectError> {
+    pub(crate) async fn open(url: &str, namespace: &str, role: Role) -> Result<Self, ConnectError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(DIAL_TIMEOUT))
             // Our own time-out spans the reload of a script as well.
@@ -111,6 +107,12 @@ impl Link {
         // A tracker of its own: the keeper ends with the link, so shutdown need not wait for it.
         let keeper = TaskTracker::new().spawn(keeper.run(first)).abort_handle();
         Ok(Self { live, keeper })
+    }
+
+    /// Never connected: where there is no Redis.
+    pub(crate) fn absent() -> Self {
+        let keeper = TaskTracker::new().spawn(async {}).abort_handle();
+        Self { live: watch::Sender::new(None), keeper }
     }
 
     pub(crate) fn is_available(&self) -> bool {

@@ -98,11 +98,7 @@ impl RedisLocks {
         self.give_back(waiting, "leave").await.map(|_| ())
     }
 
-    async fn give_back(
-        &self,
-        held: &[(LockKey, Uuid)],
-        how: &str,
-    ) -> Result<Vec<bool>, RedisAway> {
+    async fn give_back(&self, held: &[(LockKey, Uuid)], how: &str) -> Result<Vec<bool>, RedisAway> {
         let mut call = RELEASE.prepare_invoke();
         call.arg("PUBLISH").arg(how);
         for (key, token) in held {
@@ -113,7 +109,9 @@ impl RedisLocks {
     }
 
     fn add_keys(&self, call: &mut ScriptInvocation<'_>, key: &LockKey) {
-        call.key(self.spelling.lock(key)).key(self.spelling.queue(key)).key(self.spelling.fence(key));
+        call.key(self.spelling.lock(key))
+            .key(self.spelling.queue(key))
+            .key(self.spelling.fence(key));
     }
 
     fn value(&self, token: Uuid) -> String {

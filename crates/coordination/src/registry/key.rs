@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
+use super::LockClass;
+
 /// What a key holds; the letter keeps the kinds apart.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -43,6 +45,15 @@ impl LockKey {
         let mut tagged = prefix.to_owned();
         push_ids(&mut tagged, ids);
         Self(tagged)
+    }
+
+    /// The class whose lock it is.
+    pub(crate) fn class(&self) -> Option<LockClass> {
+        let prefix = self.0.split_once(":{").map_or(self.0.as_str(), |(prefix, _)| prefix);
+        let is_of = |class: &LockClass| {
+            class.spec().key.split_once(":{").is_some_and(|(key, _)| key == prefix)
+        };
+        LockClass::ALL.into_iter().find(is_of)
     }
 
     /// Reads what [`Self::tagged`] wrote.
