@@ -7,6 +7,7 @@
 //! - a call is answered or given up within a second, and a database that does not answer is left
 //!   alone for a moment, so that its callers are refused at once.
 
+pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod locks;
 

@@ -1,4 +1,4 @@
-//! Locks and limits on a real Redis.
+//! Locks and limits on a real Redis and a real PostgreSQL.
 //!
 //! Most tests share the stack's Redis under a namespace of their own, whose keys expire by
 //! themselves; those that break Redis start one for themselves with `redis-server`.
@@ -12,10 +12,16 @@
 #![expect(clippy::disallowed_methods, reason = "a test may spawn, and reads where its servers are")]
 
 mod away;
+mod database;
 mod limits;
 mod lock_batch;
 mod lock_loss;
 mod lock_release;
+mod memory;
 mod metrics;
+mod overrides;
+mod postgres_locks;
+mod proxy;
 mod registry_page;
 mod stack;
+mod switch;
