@@ -8,6 +8,7 @@
 //! - limits are sliding windows on Redis's clock, so neither a window's edge nor a skewed client
 //!   clock admits more than the limit.
 
+mod adjust;
 mod limit;
 mod lock;
 mod memory;
@@ -18,23 +19,26 @@ pub mod registry;
 mod start;
 mod switch;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
+pub use self::adjust::AdjustError;
 pub use self::limit::{Decision, Limit, Limiter, Permit};
 pub use self::lock::{
     BatchGuard, Broken, Fence, Held, Hold, Holder, LockError, LockLost, Locked, Locks, Loss,
-    Patience, StoreAway,
+    LockTimes, Patience, StoreAway,
 };
 pub use self::memory::{MemoryAway, MemoryServer};
 pub use self::overrides::{Change, Mode, Override, Overrides, Overriding};
 pub use self::postgres::{PgPool, PostgresAway};
+pub use self::redis::deployment::Deployment;
 pub use self::redis::link::RedisAway;
-pub use self::registry::{LimitName, LockClass, LockName, Policy};
 pub use self::start::PgConnect;
+pub use self::registry::{LimitName, LockClass, LockName, Policy};
 
 use self::lock::Parts;
 use self::postgres::Postgres;
@@ -55,8 +59,8 @@ pub struct Coordination {
 /// What coordination is told at start.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where Redis is: `redis://` or `rediss://`.
-    pub url: String,
+    /// Where Redis is.
+    pub deployment: Deployment,
     /// Stands before every key: `sw` unless several installations share a Redis.
     pub namespace: String,
     /// The prefix of a Laravel connection and its cache, e.g. `laravel_database_laravel_cache:`;
@@ -64,6 +68,10 @@ pub struct Options {
     pub laravel_prefix: Option<String>,
     /// Who holds a lock, for operators, without spaces: `service@host/pid`.
     pub label: String,
+    /// Times of lock classes that are not the registry's; all processes must use the same.
+    pub lock_times: HashMap<LockClass, LockTimes>,
+    /// Modes to begin with.
+    pub overriding: Overriding,
     /// The database of [`Backend::Postgres`], and of the classes that go on there without Redis.
     pub postgres: Option<PgConnect>,
     /// Where locks and limits are kept.
@@ -87,11 +95,15 @@ impl Options {
     /// One Redis, keys of our own spelling.
     pub fn new(url: &str, namespace: &str) -> Self {
         let label = format!("switchyard/{}", std::process::id());
+        let (deployment, namespace) = (url.into(), namespace.to_owned());
+        let (lock_times, overriding) = (HashMap::new(), Overriding::default());
         Self {
-            url: url.to_owned(),
-            namespace: namespace.to_owned(),
+            deployment,
+            namespace,
             laravel_prefix: None,
             label,
+            lock_times,
+            overriding,
             postgres: None,
             backend: Backend::default(),
             back_after: Duration::from_secs(30),
@@ -105,8 +117,8 @@ pub enum ConnectError {
     /// Not a `redis://` or `rediss://` address.
     #[error("the Redis address can not be read")]
     Address(#[source] deadpool_redis::redis::RedisError),
-    /// A pool of connections could not be set up.
-    #[error("the connections can not be set up")]
+    /// The connection's pool could not be set up.
+    #[error("the Redis connection can not be set up")]
     Pool(#[from] deadpool_redis::BuildError),
     /// Locks are to be kept in PostgreSQL, and no database is given.
     #[error("locks in PostgreSQL need a database")]
@@ -114,6 +126,9 @@ pub enum ConnectError {
     /// The namespace is not 1 to 40 of `a-z`, `0-9`, `_` and `-`.
     #[error("a Redis namespace is 1 to 40 of a-z, 0-9, _ and -")]
     Namespace,
+    /// A brace in the prefix of Laravel's keys would move a lock's queue to another cluster slot.
+    #[error("a prefix of Laravel's keys has no braces and no spaces")]
+    LaravelPrefix,
     /// The thread that renews locks could not be started.
     #[error("the thread that renews locks can not be started")]
     Thread(#[from] std::io::Error),
@@ -166,23 +181,33 @@ impl Coordination {
         if !is_namespace(&options.namespace) {
             return Err(ConnectError::Namespace);
         }
+        let prefix = &options.laravel_prefix;
+        if prefix.as_ref().is_some_and(|prefix| prefix.contains(['{', '}', ' '])) {
+            return Err(ConnectError::LaravelPrefix);
+        }
         let (namespace, backend) = (options.namespace.clone(), options.backend);
+        let lock_times = options.lock_times.clone();
         let started = start::start(options, tasks).await?;
-        Ok(Self::of(started, &namespace, backend))
+        Ok(Self::of(started, &namespace, backend, lock_times))
     }
 
     /// A process of its own whose locks are on `server`, for tests: on the current runtime and its
     /// clock, which may be paused. Limits are kept in process.
     pub fn in_memory(server: &MemoryServer, tasks: TaskTracker) -> Self {
-        Self::of(start::in_memory(server.clone(), tasks), "memory", Backend::default())
+        Self::of(start::in_memory(server.clone(), tasks), "memory", Backend::default(), HashMap::new())
     }
 
-    fn of(started: Started, namespace: &str, backend: Backend) -> Self {
+    fn of(
+        started: Started,
+        namespace: &str,
+        backend: Backend,
+        lock_times: HashMap<LockClass, LockTimes>,
+    ) -> Self {
         let Started { store, keeper, process, waiters, overrides, link, postgres } = started;
         let (keeper, shared) = (Arc::new(keeper), Arc::clone(&overrides));
         let parts = Parts { store, process, waiters, keeper, overrides: shared };
         Self {
-            locks: Locks::new(parts),
+            locks: Locks::new(parts, lock_times),
             limiter: Limiter::new(Arc::clone(&link), namespace),
             overrides,
             link,

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::lock::fence::Fence;
 use crate::lock::store::{Ask, Broken, Holder, Lease, Owner, Queue, Share, Take, Taken};
 use crate::lock::waiters::{Waiters, Wake};
+use crate::registry::LockClass;
 use crate::registry::key::LockKey;
 
 /// As long as a caller waits for Redis.
@@ -198,16 +199,21 @@ impl MemoryLocks {
         .await
     }
 
-    pub(crate) async fn holders(&self, prefix: &str, most: u32) -> Result<Vec<Holder>, MemoryAway> {
+    /// At most `limit` holders of a class's locks, oldest first.
+    pub(crate) async fn holders(
+        &self,
+        class: LockClass,
+        limit: usize,
+    ) -> Result<Vec<Holder>, MemoryAway> {
         self.call(|state| {
             let now = Instant::now();
             let held = state.locks.iter().filter_map(|(key, lock)| {
                 let owned = lock.owner.as_ref().filter(|owned| now < owned.until)?;
-                key.plain().starts_with(prefix).then(|| lock.holder(key, owned, now))
+                (key.class() == Some(class)).then(|| lock.holder(key, owned, now))
             });
             let mut held: Vec<Holder> = held.collect();
             held.sort_by(|one, other| other.age.cmp(&one.age));
-            held.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+            held.truncate(limit);
             held
         })
         .await

@@ -17,12 +17,14 @@ use crate::lock::keeper::{Jobs, Keeper, Works};
 use crate::lock::store::{ProcessId, Store};
 use crate::lock::waiters::Waiters;
 use crate::memory::{MemoryLocks, MemoryServer};
-use crate::overrides::{self, Overrides};
+use crate::overrides::{self, Overrides, Overriding};
 use crate::postgres::locks::{PgLocks, Queues};
 use crate::postgres::{PgPool, Postgres, listener};
 use crate::redis;
+use crate::redis::deployment::Deployment;
 use crate::redis::link::{Link, Role};
 use crate::redis::locks::RedisLocks;
+use crate::redis::shards::Shards;
 use crate::registry::key::Spelling;
 use crate::switch::{Placed, Switch, SwitchedLocks, Watch};
 use crate::{Backend, ConnectError, Options};
@@ -84,21 +86,34 @@ pub(crate) fn in_memory(server: MemoryServer, tasks: TaskTracker) -> Started {
 
 async fn on_redis(options: Options, tasks: TaskTracker) -> Result<Started, ConnectError> {
     let (process, waiters) = (ProcessId(Uuid::now_v7()), Arc::new(Waiters::default()));
+    let overrides = initial(&options);
     let (link, locks, background) = redis_parts(options, process).await?;
     let keeper = background.start(Arc::clone(&waiters), tasks)?;
-    let (store, overrides) = (Store::Redis(locks), Arc::default());
+    let store = Store::Redis(locks);
     Ok(Started { store, keeper, process, waiters, overrides, link, postgres: None })
+}
+
+/// The modes that the settings say.
+fn initial(options: &Options) -> Arc<Overrides> {
+    let overrides = Overrides::default();
+    overrides.replace(options.overriding.clone());
+    Arc::new(overrides)
 }
 
 async fn redis_parts(
     options: Options,
     process: ProcessId,
 ) -> Result<(Arc<Link>, RedisLocks, redis::Background), ConnectError> {
-    let Options { url, namespace, laravel_prefix, label, .. } = options;
-    let link = Arc::new(Link::open(&url, &namespace, Role::Calls).await?);
+    let Options { deployment, namespace, laravel_prefix, label, .. } = options;
+    let link = Arc::new(Link::open(&deployment, &namespace, Role::Calls).await?);
+    let shards = match &deployment {
+        Deployment::Cluster { urls } => Some(Arc::new(Shards::new(urls.clone()))),
+        Deployment::Single { .. } | Deployment::Sentinel { .. } => None,
+    };
     let spelling = Arc::new(Spelling::new(namespace, laravel_prefix));
-    let locks = RedisLocks::new(Arc::clone(&link), Arc::clone(&spelling), &label);
-    Ok((link, locks, redis::Background { url, process, label, spelling }))
+    let calls = Arc::clone(&link);
+    let locks = RedisLocks::new(calls, Arc::clone(&spelling), &label, shards.clone());
+    Ok((link, locks, redis::Background { deployment, shards, process, label, spelling }))
 }
 
 fn on_postgres(
@@ -107,13 +122,17 @@ fn on_postgres(
     tasks: TaskTracker,
 ) -> Result<Started, ConnectError> {
     let (process, waiters) = (ProcessId(Uuid::now_v7()), Arc::new(Waiters::default()));
-    let (queues, overrides) = (Arc::<Queues>::default(), Arc::<Overrides>::default());
+    let (queues, overrides) = (Arc::<Queues>::default(), initial(options));
     let postgres = database.open()?;
     let store =
         Store::Postgres(PgLocks::new(Arc::clone(&postgres), Arc::clone(&queues), &options.label));
     let label = options.label.clone();
-    let beside =
-        Beside { queues, waiters: Arc::clone(&waiters), overrides: Arc::clone(&overrides) };
+    let beside = Beside {
+        queues,
+        waiters: Arc::clone(&waiters),
+        overrides: Arc::clone(&overrides),
+        configured: options.overriding.clone(),
+    };
     let connect = async move |_: Arc<Jobs>| {
         let postgres = database.open()?;
         let locks = PgLocks::new(Arc::clone(&postgres), Arc::clone(&beside.queues), &label);
@@ -131,7 +150,8 @@ async fn on_both(
     tasks: TaskTracker,
 ) -> Result<Started, ConnectError> {
     let (process, waiters) = (ProcessId(Uuid::now_v7()), Arc::new(Waiters::default()));
-    let (queues, overrides) = (Arc::<Queues>::default(), Arc::<Overrides>::default());
+    let (queues, overrides) = (Arc::<Queues>::default(), initial(&options));
+    let configured = options.overriding.clone();
     let (switch, placed) = (Arc::<Switch>::default(), Arc::<Placed>::default());
     let postgres = database.open()?;
     let (label, back_after) = (options.label.clone(), options.back_after);
@@ -139,8 +159,12 @@ async fn on_both(
     let in_database = PgLocks::new(Arc::clone(&postgres), Arc::clone(&queues), &label);
     let (theirs, shared) = (Arc::clone(&switch), Arc::clone(&placed));
     let store = Store::Switched(SwitchedLocks::new(locks, in_database, theirs, shared));
-    let beside =
-        Beside { queues, waiters: Arc::clone(&waiters), overrides: Arc::clone(&overrides) };
+    let beside = Beside {
+        queues,
+        waiters: Arc::clone(&waiters),
+        overrides: Arc::clone(&overrides),
+        configured,
+    };
     let redis = Arc::clone(&link);
     let connect = async move |jobs: Arc<Jobs>| {
         let postgres = database.open()?;
@@ -167,13 +191,15 @@ struct Beside {
     queues: Arc<Queues>,
     waiters: Arc<Waiters>,
     overrides: Arc<Overrides>,
+    /// What the database's overrides are laid over.
+    configured: Overriding,
 }
 
 impl Beside {
     /// Never ends.
     async fn run(self, postgres: Arc<Postgres>, locks: PgLocks) {
         let listening = listener::run(Arc::clone(&postgres), self.queues, self.waiters);
-        let loading = overrides::load::run(postgres, self.overrides);
+        let loading = overrides::load::run(postgres, self.overrides, self.configured);
         tokio::join!(listening, loading, sweep(locks));
         pending::<()>().await;
     }

@@ -17,6 +17,7 @@ use crate::postgres::PostgresAway;
 use crate::postgres::locks::PgLocks;
 use crate::redis::link::RedisAway;
 use crate::redis::locks::RedisLocks;
+use crate::registry::LockClass;
 use crate::registry::key::LockKey;
 use crate::switch::SwitchedLocks;
 
@@ -112,6 +113,8 @@ pub enum Broken {
     OwnerChanged,
     /// Nobody held it.
     Free,
+    /// No lock of the registry has such a name, or the prefix is shorter than 4 characters.
+    Unknown,
 }
 
 /// The backend did not do what it was asked; whether it will have done it is unknown, unless
@@ -205,6 +208,34 @@ impl Store {
             Self::Postgres(postgres) => Ok(postgres.leave(waiting).await?),
             Self::Switched(switched) => switched.leave(waiting).await,
             Self::Memory(memory) => Ok(memory.leave(waiting).await?),
+        }
+    }
+
+    /// At most `limit` holders of a class's locks.
+    pub(crate) async fn holders(
+        &self,
+        class: LockClass,
+        limit: usize,
+    ) -> Result<Vec<Holder>, StoreAway> {
+        match self {
+            Self::Redis(redis) => Ok(redis.holders(class, limit).await?),
+            Self::Postgres(postgres) => Ok(postgres.holders(class, limit).await?),
+            Self::Switched(switched) => switched.holders(class, limit).await,
+            Self::Memory(memory) => Ok(memory.holders(class, limit).await?),
+        }
+    }
+
+    /// Takes a lock from its holder if that one's token still begins with `token_prefix`.
+    pub(crate) async fn break_lock(
+        &self,
+        key: &LockKey,
+        token_prefix: &str,
+    ) -> Result<Broken, StoreAway> {
+        match self {
+            Self::Redis(redis) => Ok(redis.break_lock(key, token_prefix).await?),
+            Self::Postgres(postgres) => Ok(postgres.break_lock(key, token_prefix).await?),
+            Self::Switched(switched) => switched.break_lock(key, token_prefix).await,
+            Self::Memory(memory) => Ok(memory.break_lock(key, token_prefix).await?),
         }
     }
 

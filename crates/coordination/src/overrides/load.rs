@@ -70,11 +70,16 @@ statement! {
     }
 }
 
-/// Reads the overrides into `overrides` for as long as it is polled.
-pub(crate) async fn run(postgres: Arc<Postgres>, overrides: Arc<Overrides>) {
-    let mut last = Overriding::default();
+/// Reads the overrides, laid over what the settings say, into `overrides` for as long as it is
+/// polled.
+pub(crate) async fn run(
+    postgres: Arc<Postgres>,
+    overrides: Arc<Overrides>,
+    configured: Overriding,
+) {
+    let mut last = configured.clone();
     loop {
-        match read(&postgres).await {
+        match read(&postgres, configured.clone()).await {
             Ok(now) if now != last => {
                 info!(?now, "the overrides have changed");
                 overrides.replace(now.clone());
@@ -88,13 +93,15 @@ pub(crate) async fn run(postgres: Arc<Postgres>, overrides: Arc<Overrides>) {
 }
 
 /// What is in force now, by the database's clock.
-pub(crate) async fn read(postgres: &Postgres) -> Result<Overriding, PostgresAway> {
+async fn read(
+    postgres: &Postgres,
+    mut overriding: Overriding,
+) -> Result<Overriding, PostgresAway> {
     let rows = postgres
         .run(async |conn: &mut AsyncPgConnection| -> QueryResult<Vec<Row>> {
             Read {}.load(conn).await
         })
         .await?;
-    let mut overriding = Overriding::default();
     for row in rows {
         add(&mut overriding, row);
     }

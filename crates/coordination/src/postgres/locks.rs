@@ -18,6 +18,7 @@ use super::{Postgres, PostgresAway, duration, microseconds};
 use crate::lock::fence::Fence;
 use crate::lock::store::{Ask, Broken, Holder, Lease, Owner, Queue, Share, Take, Taken};
 use crate::lock::waiters::{Waiters, Wake};
+use crate::registry::LockClass;
 use crate::registry::key::LockKey;
 
 /// What releases notify on; the payload is the key.
@@ -209,15 +210,17 @@ impl PgLocks {
         self.release(waiting).await.map(|_| ())
     }
 
-    /// Those who hold locks whose names start with `prefix`, oldest first.
+    /// At most `limit` holders of a class's locks, oldest first.
     pub(crate) async fn holders(
         &self,
-        prefix: &str,
-        most: u32,
+        class: LockClass,
+        limit: usize,
     ) -> Result<Vec<Holder>, PostgresAway> {
-        let pattern =
-            format!("{}%", prefix.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"));
-        let most = i64::from(most);
+        let template = class.spec().key;
+        let prefix = template.split_once('{').map_or(template, |(prefix, _)| prefix);
+        // In a pattern `_` stands for any character.
+        let pattern = format!("{}%", prefix.replace('_', "\\_"));
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
         self.postgres.run(async move |conn| statements::holders(conn, pattern, most).await).await
     }
 

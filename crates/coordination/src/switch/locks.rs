@@ -11,10 +11,10 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::{Backend, Switch};
-use crate::lock::store::{Ask, Lease, Owner, Share, StoreAway, Take, Taken};
+use crate::lock::store::{Ask, Broken, Holder, Lease, Owner, Share, StoreAway, Take, Taken};
 use crate::postgres::locks::PgLocks;
 use crate::redis::locks::RedisLocks;
-use crate::registry::WhenAway;
+use crate::registry::{LockClass, WhenAway};
 use crate::registry::key::LockKey;
 
 /// The pause before something that failed on either backend is tried again.
@@ -158,6 +158,41 @@ impl SwitchedLocks {
             self.redis.leave(&on_redis).await?;
         }
         Ok(())
+    }
+
+    /// Holders on both, as a class's locks may be on the move.
+    pub(crate) async fn holders(
+        &self,
+        class: LockClass,
+        limit: usize,
+    ) -> Result<Vec<Holder>, StoreAway> {
+        if class.spec().when_away != WhenAway::Postgres {
+            return Ok(self.redis.holders(class, limit).await?);
+        }
+        let mut holders = self.postgres.holders(class, limit).await?;
+        match self.redis.holders(class, limit).await {
+            Ok(on_redis) => holders.extend(on_redis),
+            Err(away) if holders.is_empty() => return Err(away.into()),
+            Err(_) => (),
+        }
+        holders.truncate(limit);
+        Ok(holders)
+    }
+
+    /// Where the lock is held; a class that does not move is on Redis.
+    pub(crate) async fn break_lock(
+        &self,
+        key: &LockKey,
+        token_prefix: &str,
+    ) -> Result<Broken, StoreAway> {
+        let moves = key.class().is_some_and(|class| class.spec().when_away == WhenAway::Postgres);
+        if moves {
+            let broken = self.postgres.break_lock(key, token_prefix).await?;
+            if broken == Broken::Released {
+                return Ok(broken);
+            }
+        }
+        Ok(self.redis.break_lock(key, token_prefix).await?)
     }
 
     /// Returns after a moment: one backend may be away for good while the other is wanted.

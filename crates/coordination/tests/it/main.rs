@@ -13,6 +13,10 @@
 
 mod away;
 mod database;
+mod cluster;
+mod fence;
+mod handoff;
+mod laravel;
 mod limits;
 mod lock_batch;
 mod lock_loss;
@@ -22,6 +26,9 @@ mod metrics;
 mod overrides;
 mod postgres_locks;
 mod proxy;
+mod operate;
 mod registry_page;
+mod renewal;
+mod sentinel;
 mod stack;
 mod switch;

@@ -12,7 +12,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) async fn to(server: SocketAddr) -> Self {
+    pub(crate) async fn to(port: u16) -> Self {
+        let server = SocketAddr::from(([127, 0, 0, 1], port));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, is_cut) = (listener.local_addr().unwrap(), watch::Sender::new(false));
         let cut = is_cut.subscribe();

@@ -71,7 +71,7 @@ async fn hold(locks: Locks, name: LockName) -> Instant {
 async fn a_holder_that_still_reaches_redis_is_out_before_postgres_grants_its_lock() {
     let database = TestDatabase::create().await.unwrap();
     let own = OwnRedis::start().await;
-    let proxy = Proxy::to(own.address()).await;
+    let proxy = Proxy::to(own.port()).await;
     let here = process(&own.url(), &database).await;
     let there = process(&proxy.url(), &database).await;
     let name = LockName::TemplateSync(ConnectionId::new());
