@@ -18,7 +18,9 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
-pub use self::limit::{Decision, Limit, Limiter, Permit};
+pub use self::limit::{
+    Decision, Feedback, Lane, Learnt, Limit, Limiter, Pacer, Parked, Permit, Share, Slot, Usage,
+};
 pub use self::link::RedisAway;
 pub use self::lock::{BatchGuard, Hold, LockError, Locked, Locks, Patience};
 pub use self::registry::{LimitName, LockClass, LockName, Policy};

@@ -7,15 +7,19 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
     reason = "a test may panic"
 )]
 #![expect(clippy::disallowed_methods, reason = "a test may spawn, and reads where its servers are")]
 
 mod away;
+mod children;
 mod limits;
 mod lock_batch;
 mod lock_loss;
 mod lock_release;
 mod metrics;
+mod pacer;
 mod registry_page;
 mod stack;
