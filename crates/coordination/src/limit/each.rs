@@ -46,7 +46,7 @@ impl Limiter {
     ) -> Vec<Offer> {
         let (shared, asked) = (&self.shared, Instant::now());
         let known: Vec<Option<Decision>> =
-            own.iter().map(|own| self.known_denial(line, own.as_ref(), asked)).collect();
+            own.iter().map(|own| self.known_denial(line, own.as_ref(), ahead, asked)).collect();
         let open: Vec<Option<Limit>> = own
             .iter()
             .zip(&known)
@@ -73,9 +73,21 @@ impl Limiter {
         offers.collect()
     }
 
-    fn known_denial(&self, line: &Limit, own: Option<&Limit>, now: Instant) -> Option<Decision> {
-        let find = |limit: &Limit| self.shared.denials.find(std::slice::from_ref(limit), 1, now);
-        let (after, by) = find(line).or_else(|| own.and_then(find))?;
+    /// What is known without asking. Slots of the future are asked for whenever the pacer sees fit.
+    fn known_denial(
+        &self,
+        line: &Limit,
+        own: Option<&Limit>,
+        ahead: Ahead,
+        now: Instant,
+    ) -> Option<Decision> {
+        let denials = &self.shared.denials;
+        let find = |limit: &Limit| denials.find(std::slice::from_ref(limit), 1, now);
+        let for_line = match ahead {
+            Ahead::Now => find(line),
+            Ahead::Horizon => denials.pause(&line.name, now).map(|left| (left, line.policy())),
+        };
+        let (after, by) = for_line.or_else(|| own.and_then(find))?;
         self.shared.meters.over(by, 1);
         self.shared.meters.in_lane(line.lane, false);
         Some(Decision::Wait { after, by })

@@ -103,7 +103,6 @@ local function late_of_log(limit, need, ceiling, part)
   if need > ceiling then return limit.window end
   local over = limit.used + need - ceiling
   if over > 0 then wait = entry(limit, over - 1, 'ZRANGE') + limit.window - clock end
-  limit.is_crowded = over > 0
   local at_once = math.min(need, part)
   if part > 0 and limit.used > part - at_once then
     local last = entry(limit, part - at_once, 'ZREVRANGE')
@@ -112,29 +111,35 @@ local function late_of_log(limit, need, ceiling, part)
   return wait
 end
 
+-- Whether an interactive lane takes what bulk waits for: beyond bulk's own ceiling.
+local function crowds_bulk_out(limit, need)
+  if not limit.bulk_waits or limit.lane >= BULK then return false end
+  if limit.paced then
+    return limit.paid - clock + (need - 1) * limit.interval > limit.horizon
+  end
+  return limit.used + need > 0.9 * limit.top * limit.factor
+end
+
 -- How long until `need` units fit, in us; 0 or less when they fit now.
 local function late(limit, need)
   local wait, ceiling, part = limit.blocked - clock, limit.ceiling, limit.part
   if limit.kind == 'lanes' then
     if limit.lane >= BULK and limit.credit < 1 then ceiling, part = limit.top, 0 end
     -- Four turns of five are the interactive lanes' while bulk waits; then it is bulk's turn.
-    if limit.lane < BULK and limit.bulk_waits and limit.credit < need then
-      wait = math.max(wait, limit.want - clock)
-    end
+    limit.crowds = crowds_bulk_out(limit, need)
+    if limit.crowds and limit.credit < need then wait = math.max(wait, limit.want - clock) end
   end
   if not limit.paced then return math.max(wait, late_of_log(limit, need, ceiling, part)) end
   limit.early = ceiling * limit.interval
   local most_ahead = limit.horizon + limit.early
   if need * limit.interval > most_ahead then return math.max(wait, limit.window) end
-  local over = limit.paid - clock + need * limit.interval - most_ahead
-  limit.is_crowded = over > 0
-  return math.max(wait, over)
+  return math.max(wait, limit.paid - clock + need * limit.interval - most_ahead)
 end
 
 local function take_turns(limit, units)
   if limit.lane >= BULK then
     limit.credit = math.min(FULL_CREDIT, limit.credit + TURNS * units)
-  elseif limit.bulk_waits then
+  elseif limit.crowds then
     limit.credit = math.max(0, limit.credit - units)
   end
 end
@@ -156,9 +161,9 @@ local function take(limit, units, unit, first)
   return delay
 end
 
--- Bulk that finds the line full says so, and until when; being spread evenly is not starving.
+-- Bulk that has to wait says so, and until when.
 local function turned_away(limit, wait)
-  if limit.kind == 'lanes' and limit.lane >= BULK and limit.is_crowded then
+  if limit.kind == 'lanes' and limit.lane >= BULK and limit.blocked <= clock then
     limit.want = math.max(limit.want, clock + math.min(wait, limit.window) + GRACE)
     limit.is_waiting = true
   end

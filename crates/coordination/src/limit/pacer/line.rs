@@ -22,6 +22,8 @@ const AT_ONCE: usize = 64;
 /// Bulk that had to wait asks this much later than it might, for several slots at once. The line
 /// stays busy meanwhile: it is reserved half a second ahead.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// Whoever waits asks at least this often: the lanes above may have left earlier what they had.
+const OFTEN: Duration = Duration::from_secs(1);
 /// A connection that nobody sends from has no task after this long.
 const IDLE: Duration = Duration::from_mins(1);
 
@@ -197,7 +199,7 @@ async fn serve(
                 let is_paced = Shape::of(&line, Ahead::Horizon).interval.is_some();
                 let patience =
                     if is_paced && lane.lane.is_bulk() { PATIENCE } else { Duration::ZERO };
-                lane.ready = answered + after + patience;
+                lane.ready = answered + after.min(OFTEN) + patience;
                 left.push(waiter);
             }
         }

@@ -24,7 +24,8 @@ impl Bulk {
         self.sent.extend(slots.iter().map(|slot| slot.at));
         if let Some(wait) = wait {
             let patience = if line.most > 1_000 { 250_000 } else { 0 };
-            self.ready = world.now + u64::try_from(wait.as_micros()).unwrap() + patience;
+            let wait = u64::try_from(wait.as_micros()).unwrap();
+            self.ready = world.now + wait.min(SECOND) + patience;
         }
         1
     }
