@@ -9,23 +9,34 @@
 //!   clock admits more than the limit.
 
 mod limit;
-mod link;
 mod lock;
+mod overrides;
+mod redis;
 pub mod registry;
 
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 pub use self::limit::{
     Decision, Feedback, Lane, Learnt, Limit, Limiter, Pacer, Parked, Permit, Share, Slot, Usage,
 };
-pub use self::link::RedisAway;
-pub use self::lock::{BatchGuard, Hold, LockError, Locked, Locks, Patience};
+pub use self::lock::{
+    BatchGuard, Broken, Fence, Held, Hold, Holder, LockError, LockLost, Locked, Locks, Loss,
+    Patience, StoreAway,
+};
+pub use self::overrides::{Mode, Overrides, Overriding};
+pub use self::redis::link::RedisAway;
 pub use self::registry::{LimitName, LockClass, LockName, Policy};
 
-use self::link::Link;
+use self::lock::Parts;
+use self::lock::store::{ProcessId, Store};
+use self::lock::waiters::Waiters;
+use self::redis::link::{Link, Role};
+use self::redis::locks::RedisLocks;
+use self::registry::key::Spelling;
 
 /// Everything a service needs to coordinate with its copies; cheap to clone.
 #[derive(Clone)]
@@ -33,6 +44,29 @@ pub struct Coordination {
     link: Arc<Link>,
     locks: Locks,
     limiter: Limiter,
+    overrides: Arc<Overrides>,
+}
+
+/// What coordination is told at start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where Redis is: `redis://` or `rediss://`.
+    pub url: String,
+    /// Stands before every key: `sw` unless several installations share a Redis.
+    pub namespace: String,
+    /// The prefix of a Laravel connection and its cache, e.g. `laravel_database_laravel_cache:`;
+    /// locks then have the keys and values of `Cache::lock`, so that both exclude each other.
+    pub laravel_prefix: Option<String>,
+    /// Who holds a lock, for operators, without spaces: `service@host/pid`.
+    pub label: String,
+}
+
+impl Options {
+    /// One Redis, keys of our own spelling.
+    pub fn new(url: &str, namespace: &str) -> Self {
+        let label = format!("switchyard/{}", std::process::id());
+        Self { url: url.to_owned(), namespace: namespace.to_owned(), laravel_prefix: None, label }
+    }
 }
 
 /// Coordination can never work with these settings.
@@ -47,6 +81,9 @@ pub enum ConnectError {
     /// The namespace is not 1 to 40 of `a-z`, `0-9`, `_` and `-`.
     #[error("a Redis namespace is 1 to 40 of a-z, 0-9, _ and -")]
     Namespace,
+    /// The thread that renews locks could not be started.
+    #[error("the thread that renews locks can not be started")]
+    Thread(#[from] std::io::Error),
 }
 
 /// Whether Redis answers, for `/readyz`.
@@ -73,16 +110,41 @@ impl Coordination {
         namespace: &str,
         tasks: TaskTracker,
     ) -> Result<Self, ConnectError> {
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
-        if !(1..=40).contains(&namespace.len()) || !namespace.bytes().all(allowed) {
+        Self::start(Options::new(url, namespace), tasks).await
+    }
+
+    /// [`Self::connect`] with everything that can be chosen.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub async fn start(options: Options, tasks: TaskTracker) -> Result<Self, ConnectError> {
+        let Options { url, namespace, laravel_prefix, label } = options;
+        if !is_namespace(&namespace) {
             return Err(ConnectError::Namespace);
         }
-        let link = Arc::new(Link::open(url, namespace).await?);
+        let spelling = Arc::new(Spelling::new(namespace.clone(), laravel_prefix));
+        let process = ProcessId(Uuid::now_v7());
+        let waiters = Arc::new(Waiters::default());
+        let link = Arc::new(Link::open(&url, &namespace, Role::Calls).await?);
+        let store = Store::Redis(RedisLocks::new(Arc::clone(&link), Arc::clone(&spelling), &label));
+        let background = redis::Background { url, process, label, spelling };
+        let keeper = background.start(Arc::clone(&waiters), tasks)?;
+        let overrides = Arc::new(Overrides::default());
+        let keeper = Arc::new(keeper);
+        let shared = Arc::clone(&overrides);
+        let parts = Parts { store, process, waiters, keeper, overrides: shared };
         Ok(Self {
-            locks: Locks::new(Arc::clone(&link), namespace, tasks),
-            limiter: Limiter::new(Arc::clone(&link), namespace),
+            locks: Locks::new(parts),
+            limiter: Limiter::new(Arc::clone(&link), &namespace, Arc::clone(&overrides)),
+            overrides,
             link,
         })
+    }
+
+    /// What operators changed; a change acts on the next decision.
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
     }
 
     /// The locks of the registry.
@@ -99,4 +161,9 @@ impl Coordination {
     pub fn health(&self) -> Health {
         if self.link.is_available() { Health::Available } else { Health::Away }
     }
+}
+
+fn is_namespace(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
+    (1..=40).contains(&text.len()) && text.bytes().all(allowed)
 }

@@ -15,6 +15,7 @@ mod inspect;
 mod lane;
 mod local;
 mod meters;
+mod modes;
 mod pacer;
 mod processes;
 mod script;
@@ -40,7 +41,8 @@ use self::meters::Meters;
 use self::processes::Processes;
 use self::script::Scripts;
 use self::stock::Stock;
-use crate::link::Link;
+use crate::overrides::{Mode, Overrides};
+use crate::redis::link::Link;
 use crate::registry::{LimitAway, LimitName, Policy};
 
 /// How soon a limit that is refused while Redis is away may be asked again.
@@ -165,6 +167,7 @@ pub struct Limiter {
 struct Shared {
     link: Arc<Link>,
     namespace: String,
+    overrides: Arc<Overrides>,
     scripts: Scripts,
     local: LocalShare,
     processes: Processes,
@@ -174,15 +177,21 @@ struct Shared {
 }
 
 impl Limiter {
-    pub(crate) fn new(link: Arc<Link>, namespace: &str) -> Self {
-        Self::with_scripts(link, namespace, Scripts::default())
+    pub(crate) fn new(link: Arc<Link>, namespace: &str, overrides: Arc<Overrides>) -> Self {
+        Self::with_scripts(link, namespace, overrides, Scripts::default())
     }
 
-    fn with_scripts(link: Arc<Link>, namespace: &str, scripts: Scripts) -> Self {
+    fn with_scripts(
+        link: Arc<Link>,
+        namespace: &str,
+        overrides: Arc<Overrides>,
+        scripts: Scripts,
+    ) -> Self {
         let shared = Shared {
             processes: Processes::new(),
             link,
             namespace: namespace.to_owned(),
+            overrides,
             scripts,
             local: LocalShare::default(),
             denials: Denials::default(),
@@ -197,6 +206,9 @@ impl Limiter {
     /// The limits of one question must share their first id (all of one connection, say). A cost
     /// above a limit can never be admitted.
     pub async fn check(&self, limits: &[Limit], cost: u32) -> Decision {
+        if let Some(sorted) = self.sorted(limits) {
+            return self.decide_sorted(sorted, Uuid::new_v4(), cost).await;
+        }
         let now = Instant::now();
         if let Some((after, by)) = self.shared.denials.find(limits, cost, now) {
             self.shared.meters.over(by, cost);
@@ -216,7 +228,11 @@ impl Limiter {
     ///
     /// Limits above 1,000 units remember no units: there each question is charged.
     pub async fn check_unit(&self, limit: &Limit, unit: Uuid) -> Decision {
-        self.decide(std::slice::from_ref(limit), unit, 1).await
+        let limits = std::slice::from_ref(limit);
+        match self.sorted(limits) {
+            Some(sorted) => self.decide_sorted(sorted, unit, 1).await,
+            None => self.decide(limits, unit, 1).await,
+        }
     }
 
     /// Admits as many of `units` as a leased limit has room for, from a block that this process took
@@ -226,6 +242,14 @@ impl Limiter {
     /// second, by which the window is lengthened, so that the limit holds for the use, too.
     pub async fn admit_up_to(&self, limit: &Limit, units: u32) -> u32 {
         let policy = limit.policy();
+        match self.shared.overrides.limit_mode(policy) {
+            Mode::Enforce => (),
+            Mode::Off => return units,
+            Mode::Observe => {
+                self.observe(limit, Uuid::new_v4(), units).await;
+                return units;
+            }
+        }
         let order = match self.shared.stock.take(limit, units, Instant::now()) {
             stock::Taken::Enough => {
                 self.shared.meters.allowed(policy, units);

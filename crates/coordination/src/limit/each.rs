@@ -44,6 +44,9 @@ impl Limiter {
         own: &[Option<Limit>],
         ahead: Ahead,
     ) -> Vec<Offer> {
+        if self.sorted(std::iter::once(line).chain(own.iter().flatten())).is_some() {
+            return self.reserve_sorted(line, own).await;
+        }
         let (shared, asked) = (&self.shared, Instant::now());
         let known: Vec<Option<Decision>> =
             own.iter().map(|own| self.known_denial(line, own.as_ref(), ahead, asked)).collect();
@@ -71,6 +74,17 @@ impl Limiter {
             None => answers.next(),
         });
         offers.collect()
+    }
+
+    /// The same one by one, when not all of the limits bind.
+    async fn reserve_sorted(&self, line: &Limit, own: &[Option<Limit>]) -> Vec<Offer> {
+        let mut offers = Vec::with_capacity(own.len());
+        for own in own {
+            let limits: Vec<Limit> = std::iter::once(line).chain(own).cloned().collect();
+            let decision = self.check(&limits, 1).await;
+            offers.push(Offer { decision, delay: Duration::ZERO });
+        }
+        offers
     }
 
     /// What is known without asking. Slots of the future are asked for whenever the pacer sees fit.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::shape::microseconds;
 use super::{Lane, Limit, Limiter, script};
-use crate::link::RedisAway;
+use crate::redis::link::RedisAway;
 use crate::registry::{LimitName, Policy};
 
 /// How much of one limit is used.

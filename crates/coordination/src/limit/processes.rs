@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::Limit;
 use super::shape::microseconds;
-use crate::link::Link;
+use crate::redis::link::Link;
 use crate::registry::key::{Kind, physical};
 
 /// How often a process shows that it is alive.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::inspect::Found;
 use super::shape::{Ahead, Shape, microseconds};
 use super::{Answer, Charge, Extent, Keeper, Limit, Permit, Shared};
-use crate::link::RedisAway;
+use crate::redis::link::RedisAway;
 use crate::registry::key::{Kind, physical};
 use crate::registry::{Adaptive, Policy};
 

@@ -21,7 +21,8 @@ use uuid::Uuid;
 use super::script::{self, Reservation, Scripts};
 use super::shape::Ahead;
 use super::{Answer, Extent, Lane, Limit, Limiter, Permit};
-use crate::link::Link;
+use crate::overrides::Overrides;
+use crate::redis::link::{Link, Role};
 use crate::registry::LimitName;
 
 /// One connection's limits under a clock of the test's own.
@@ -47,9 +48,10 @@ impl World {
             .unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
         let namespace = format!("test-{}", Uuid::now_v7().simple());
         let clock_key = format!("{namespace}:clock");
-        let link = Arc::new(Link::open(&url, &namespace).await.unwrap());
+        let link = Arc::new(Link::open(&url, &namespace, Role::Calls).await.unwrap());
         let clock = format!("redis.call('HMGET', '{clock_key}', 's', 'us')");
-        let limiter = Limiter::with_scripts(link, &namespace, Scripts::on_clock(&clock));
+        let (overrides, scripts) = (Arc::new(Overrides::default()), Scripts::on_clock(&clock));
+        let limiter = Limiter::with_scripts(link, &namespace, overrides, scripts);
         let client = Client::open(url).unwrap();
         let redis = client.get_multiplexed_async_connection().await.unwrap();
         let mut world = Self { limiter, redis, clock_key, now: 0, connection: ConnectionId::new() };

@@ -9,8 +9,6 @@ use sha2::{Digest, Sha256};
 /// What a key holds; the letter keeps the kinds apart.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// A lock: the owner's token.
-    Lock,
     /// A rate limit's exact log of admissions.
     Log,
     /// A rate limit's pace: the time at which its debt is paid.
@@ -29,7 +27,6 @@ pub(crate) fn physical(
     ids: &[Cow<'_, str>],
 ) -> String {
     let kind = match kind {
-        Kind::Lock => 'l',
         Kind::Log => 'r',
         Kind::Pace => 'g',
         Kind::Lanes => 'a',
@@ -37,13 +34,95 @@ pub(crate) fn physical(
     };
     let prefix = template.split_once(":{").map_or(template, |(prefix, _)| prefix);
     let mut key = format!("{namespace}:{kind}:{prefix}");
+    push_ids(&mut key, ids);
+    key
+}
+
+/// A lock's logical name with its ids, the first of them in braces: it tells the cluster slot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LockKey(String);
+
+impl LockKey {
+    /// `template` is the registry's spelling; ids hold neither spaces nor braces.
+    pub(crate) fn new(template: &str, ids: &[Cow<'_, str>]) -> Self {
+        let prefix = template.split_once(":{").map_or(template, |(prefix, _)| prefix);
+        let mut tagged = prefix.to_owned();
+        push_ids(&mut tagged, ids);
+        Self(tagged)
+    }
+
+    /// Reads what [`Self::tagged`] wrote.
+    pub(crate) fn from_tagged(tagged: &str) -> Self {
+        Self(tagged.to_owned())
+    }
+
+    /// With the first id in braces, e.g. `whatsapp_send:{cnx_…}:15551234567`.
+    pub(crate) fn tagged(&self) -> &str {
+        &self.0
+    }
+
+    /// As people, Laravel and the table in PostgreSQL spell it.
+    pub(crate) fn plain(&self) -> String {
+        self.0.replace(['{', '}'], "")
+    }
+}
+
+/// How locks are spelled on this Redis.
+#[derive(Clone, Debug)]
+pub(crate) struct Spelling {
+    namespace: String,
+    /// Set while a Laravel application shares the locks: its connection's and its cache's prefix.
+    laravel_prefix: Option<String>,
+}
+
+impl Spelling {
+    pub(crate) const fn new(namespace: String, laravel_prefix: Option<String>) -> Self {
+        Self { namespace, laravel_prefix }
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(crate) const fn is_laravel(&self) -> bool {
+        self.laravel_prefix.is_some()
+    }
+
+    /// The lock itself; byte for byte what `Cache::lock(name)` uses when Laravel shares it.
+    pub(crate) fn lock(&self, key: &LockKey) -> String {
+        match &self.laravel_prefix {
+            Some(prefix) => format!("{prefix}{}", key.plain()),
+            None => self.beside('l', key),
+        }
+    }
+
+    /// The list of its waiters.
+    pub(crate) fn queue(&self, key: &LockKey) -> String {
+        self.beside('q', key)
+    }
+
+    /// Its last fence.
+    pub(crate) fn fence(&self, key: &LockKey) -> String {
+        self.beside('f', key)
+    }
+
+    /// A key in the slot of the lock: by its tag, or, since Laravel's has none, by all of it.
+    fn beside(&self, kind: char, key: &LockKey) -> String {
+        match &self.laravel_prefix {
+            Some(_) => format!("{}:{kind}:{{{}}}", self.namespace, self.lock(key)),
+            None => format!("{}:{kind}:{}", self.namespace, key.tagged()),
+        }
+    }
+}
+
+/// Appends `:{first}:second…`.
+fn push_ids(key: &mut String, ids: &[Cow<'_, str>]) {
     for (position, id) in ids.iter().enumerate() {
         let (open, close) = if position == 0 { (":{", "}") } else { (":", "") };
         key.push_str(open);
         key.push_str(id);
         key.push_str(close);
     }
-    key
 }
 
 /// Makes text from outside safe inside a key: what could close the tag or blow up the key is

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coordination::{Coordination, Decision, Lane, Limit, LimitName, Policy};
+use coordination::{Coordination, Decision, Lane, Limit, LimitName, Mode, Overriding, Policy};
 use deadpool_redis::redis::cmd;
 use kernel::WaId;
 use kernel::ids::{ConnectionId, ConversationId};
@@ -306,4 +306,32 @@ async fn a_denied_lane_is_answered_from_memory_and_the_lanes_above_are_not() {
     let start = Instant::now();
     assert!(!is_go(&check(&here, &line(Lane::Chatbot), 1).await));
     assert!(start.elapsed() < Duration::from_millis(50));
+}
+
+fn set(here: &Coordination, policy: Policy, mode: Mode) {
+    let overriding = Overriding { limit_modes: [(policy, mode)].into(), ..Overriding::default() };
+    here.overrides().replace(overriding);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_off_is_not_asked_and_an_observed_one_counts_without_binding() {
+    let here = alone().await;
+    let connection = ConnectionId::new();
+    let line = Limit::of(LimitName::WhatsAppApi(connection)).at_most(3);
+    let pair = Limit::of(LimitName::Pair(connection, WaId::new("1"))).at_most(1);
+    let both = [line.clone(), pair.clone()];
+    for (mode, counted) in [(Mode::Off, 0), (Mode::Observe, 1)] {
+        set(&here, Policy::Pair, mode);
+        let each = here.limiter().check_each(&line, &[Some(pair.clone())]).await;
+        assert!(each.iter().all(is_go));
+        assert_eq!(here.limiter().show(&pair).await.unwrap().used, counted);
+    }
+    assert!(is_go(&here.limiter().check(&both, 1).await), "an observed limit binds");
+    let denied = here.limiter().check(&both, 1).await;
+    assert!(matches!(denied, Decision::Wait { by: Policy::WhatsAppApi, .. }), "{denied:?}");
+    set(&here, Policy::Webhook, Mode::Off);
+    let webhooks = Limit::of(LimitName::Webhook(connection));
+    assert_eq!(here.limiter().admit_up_to(&webhooks, 5_000).await, 5_000);
+    set(&here, Policy::Webhook, Mode::Observe);
+    assert_eq!(here.limiter().admit_up_to(&webhooks, 5_000).await, 5_000);
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, ScriptInvocation,
+    self, AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, ScriptInvocation,
     ServerErrorKind,
 };
 use deadpool_redis::{Connection, Manager, Pool, PoolError};
@@ -31,7 +31,7 @@ use crate::ConnectError;
 /// The most a caller waits for an answer: ten times the slowest honest script.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(150);
 /// The most one dial takes, TLS included. Only the keeper dials.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause between probes of a Redis that does not answer.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// How often a quiet connection is checked, so that `/readyz` tells the truth without traffic.
@@ -67,6 +67,15 @@ pub(crate) struct Link {
     keeper: AbortHandle,
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The callers' questions; its state is the process's.
+    Calls,
+    /// Renewals and leftover releases.
+    Control,
+}
+
 #[derive(Clone)]
 struct Live {
     /// Tells a failure on an older connection from one on this.
@@ -76,7 +85,7 @@ struct Live {
 
 impl Link {
     /// Tries once to connect, then hands the connection to its keeper.
-    pub(crate) async fn open(url: &str, namespace: &str) -> Result<Self, ConnectError> {
+    pub(crate) async fn open(url: &str, namespace: &str, role: Role) -> Result<Self, ConnectError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(DIAL_TIMEOUT))
             // Our own time-out spans the reload of a script as well.
@@ -88,7 +97,10 @@ impl Link {
             pool: Pool::builder(manager).max_size(1).build()?,
             probe_key: format!("{namespace}:probe"),
             live: live.clone(),
-            available: gauge!("switchyard_redis_available"),
+            available: match role {
+                Role::Calls => gauge!("switchyard_redis_available"),
+                Role::Control => Gauge::noop(),
+            },
         };
         let first = keeper.try_dial().await;
         keeper.publish(0, first.clone());
@@ -112,17 +124,35 @@ impl Link {
         &self,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, RedisAway> {
-        let Some(mut live) = self.live.borrow().clone() else {
-            return Err(RedisAway::NotConnected);
-        };
-        match timeout(RESPONSE_TIMEOUT, call.invoke_async(&mut live.connection)).await {
+        let mut live = self.live()?;
+        let answer = timeout(RESPONSE_TIMEOUT, call.invoke_async(&mut live.connection)).await;
+        self.judge(live.generation, answer)
+    }
+
+    /// Runs one plain command.
+    pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisAway> {
+        let mut live = self.live()?;
+        let answer = timeout(RESPONSE_TIMEOUT, command.query_async(&mut live.connection)).await;
+        self.judge(live.generation, answer)
+    }
+
+    fn live(&self) -> Result<Live, RedisAway> {
+        self.live.borrow().clone().ok_or(RedisAway::NotConnected)
+    }
+
+    fn judge<T>(
+        &self,
+        generation: u64,
+        answer: Result<Result<T, RedisError>, Elapsed>,
+    ) -> Result<T, RedisAway> {
+        match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if concerns_only_the_call(&error) => {
                 warn!(error = %chain(&error), "Redis refused one command");
                 Err(error.into())
             }
-            Ok(Err(error)) => Err(self.give_up(live.generation, error.into())),
-            Err(elapsed) => Err(self.give_up(live.generation, elapsed.into())),
+            Ok(Err(error)) => Err(self.give_up(generation, error.into())),
+            Err(elapsed) => Err(self.give_up(generation, elapsed.into())),
         }
     }
 
