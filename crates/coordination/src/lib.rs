@@ -27,7 +27,9 @@ use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
 pub use self::adjust::AdjustError;
-pub use self::limit::{Decision, Limit, Limiter, Permit};
+pub use self::limit::{
+    Decision, Feedback, Lane, Learnt, Limit, Limiter, Pacer, Parked, Permit, Share, Slot, Usage,
+};
 pub use self::lock::{
     BatchGuard, Broken, Fence, Held, Hold, Holder, LockError, LockLost, Locked, Locks, Loss,
     LockTimes, Patience, StoreAway,
@@ -42,6 +44,7 @@ pub use self::registry::{LimitName, LockClass, LockName, Policy};
 
 use self::lock::Parts;
 use self::postgres::Postgres;
+use self::postgres::limits::PgLimits;
 use self::redis::link::Link;
 use self::start::Started;
 
@@ -206,9 +209,15 @@ impl Coordination {
         let Started { store, keeper, process, waiters, overrides, link, postgres } = started;
         let (keeper, shared) = (Arc::new(keeper), Arc::clone(&overrides));
         let parts = Parts { store, process, waiters, keeper, overrides: shared };
+        let limits = match (backend, &postgres) {
+            (Backend::Postgres, Some(postgres)) => Some(PgLimits::new(Arc::clone(postgres))),
+            _ => None,
+        };
+        let shared = Arc::clone(&overrides);
+        let limiter = Limiter::new(Arc::clone(&link), limits, namespace, shared);
         Self {
             locks: Locks::new(parts, lock_times),
-            limiter: Limiter::new(Arc::clone(&link), namespace),
+            limiter,
             overrides,
             link,
             postgres,

@@ -18,6 +18,7 @@ use crate::lock::store::{ProcessId, Store};
 use crate::lock::waiters::Waiters;
 use crate::memory::{MemoryLocks, MemoryServer};
 use crate::overrides::{self, Overrides, Overriding};
+use crate::postgres::limits::PgLimits;
 use crate::postgres::locks::{PgLocks, Queues};
 use crate::postgres::{PgPool, Postgres, listener};
 use crate::redis;
@@ -199,18 +200,21 @@ impl Beside {
     /// Never ends.
     async fn run(self, postgres: Arc<Postgres>, locks: PgLocks) {
         let listening = listener::run(Arc::clone(&postgres), self.queues, self.waiters);
-        let loading = overrides::load::run(postgres, self.overrides, self.configured);
-        tokio::join!(listening, loading, sweep(locks));
+        let loading = overrides::load::run(Arc::clone(&postgres), self.overrides, self.configured);
+        let limits = PgLimits::new(postgres);
+        tokio::join!(listening, loading, sweep(locks, limits));
         pending::<()>().await;
     }
 }
 
 /// Deletes expired rows, and never ends.
-async fn sweep(locks: PgLocks) {
+async fn sweep(locks: PgLocks, limits: PgLimits) {
     loop {
         sleep(SWEEP_EVERY).await;
-        if let Err(away) = locks.sweep().await {
-            debug!(error = %chain(&away), "expired locks are deleted later");
+        for swept in [locks.sweep().await, limits.sweep().await] {
+            if let Err(away) = swept {
+                debug!(error = %chain(&away), "expired rows are deleted later");
+            }
         }
     }
 }

@@ -7,13 +7,16 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
     reason = "a test may panic"
 )]
 #![expect(clippy::disallowed_methods, reason = "a test may spawn, and reads where its servers are")]
 
 mod away;
-mod database;
+mod children;
 mod cluster;
+mod database;
 mod fence;
 mod handoff;
 mod laravel;
@@ -23,10 +26,12 @@ mod lock_loss;
 mod lock_release;
 mod memory;
 mod metrics;
+mod operate;
 mod overrides;
+mod pacer;
+mod postgres_limits;
 mod postgres_locks;
 mod proxy;
-mod operate;
 mod registry_page;
 mod renewal;
 mod sentinel;
