@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::lock::fence::Fence;
 use crate::lock::store::{Ask, Broken, Holder, Lease, Owner, Queue, Share, Take, Taken};
 use crate::lock::waiters::{Waiters, Wake};
+use crate::registry::LockClass;
 use crate::registry::key::LockKey;
 
 /// As long as a caller waits for Redis.
@@ -113,7 +114,8 @@ impl MemoryLocks {
     /// Returns when the store is not frozen.
     pub(crate) async fn available(&self) {
         // The sender lives in `self`: the wait can not fail.
-        let _thawed = self.server.faults.frozen.subscribe().wait_for(|frozen| !frozen).await.is_ok();
+        let _thawed =
+            self.server.faults.frozen.subscribe().wait_for(|frozen| !frozen).await.is_ok();
     }
 
     pub(crate) async fn take(
@@ -124,7 +126,8 @@ impl MemoryLocks {
     ) -> Result<Vec<Taken>, MemoryAway> {
         self.call(|state| {
             let now = Instant::now();
-            let is_any_busy = asks.iter().any(|ask| state.left(&ask.key, owner.token, now).is_some());
+            let is_any_busy =
+                asks.iter().any(|ask| state.left(&ask.key, owner.token, now).is_some());
             let takes = how.share == Share::Each || !is_any_busy;
             asks.iter().map(|ask| self.take_one(state, owner, ask, takes, how.queue)).collect()
         })
@@ -150,7 +153,10 @@ impl MemoryLocks {
                 None => ask.is_fenced.then(|| state.next_fence(&ask.key)),
             };
             let label = Arc::clone(&self.label);
-            state.grant(&ask.key, Owned { token: owner.token, label, fence, since: now, until: now + ask.ttl });
+            state.grant(
+                &ask.key,
+                Owned { token: owner.token, label, fence, since: now, until: now + ask.ttl },
+            );
             return Taken::Ours { fence };
         }
         if queue == Queue::Join && left.is_some() {
@@ -177,7 +183,8 @@ impl MemoryLocks {
     }
 
     pub(crate) async fn release(&self, held: &[(LockKey, Uuid)]) -> Result<Vec<bool>, MemoryAway> {
-        self.call(|state| held.iter().map(|(key, token)| state.release(key, *token)).collect()).await
+        self.call(|state| held.iter().map(|(key, token)| state.release(key, *token)).collect())
+            .await
     }
 
     pub(crate) async fn leave(&self, waiting: &[(LockKey, Uuid)]) -> Result<(), MemoryAway> {
@@ -192,16 +199,21 @@ impl MemoryLocks {
         .await
     }
 
-    pub(crate) async fn holders(&self, prefix: &str, most: u32) -> Result<Vec<Holder>, MemoryAway> {
+    /// At most `limit` holders of a class's locks, oldest first.
+    pub(crate) async fn holders(
+        &self,
+        class: LockClass,
+        limit: usize,
+    ) -> Result<Vec<Holder>, MemoryAway> {
         self.call(|state| {
             let now = Instant::now();
             let held = state.locks.iter().filter_map(|(key, lock)| {
                 let owned = lock.owner.as_ref().filter(|owned| now < owned.until)?;
-                key.plain().starts_with(prefix).then(|| lock.holder(key, owned, now))
+                (key.class() == Some(class)).then(|| lock.holder(key, owned, now))
             });
             let mut held: Vec<Holder> = held.collect();
             held.sort_by(|one, other| other.age.cmp(&one.age));
-            held.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+            held.truncate(limit);
             held
         })
         .await
@@ -236,7 +248,8 @@ impl MemoryLocks {
         tokio::task::yield_now().await;
         let answer = work(&mut self.server.locked());
         let is_lost = {
-            let mut lost = self.server.faults.lost_answers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lost =
+                self.server.faults.lost_answers.lock().unwrap_or_else(PoisonError::into_inner);
             let is_lost = *lost > 0;
             *lost = lost.saturating_sub(1);
             is_lost

@@ -1,8 +1,12 @@
 //! What operators changed while the processes run; read at every decision, without a lock.
 
+pub(crate) mod load;
+
 use std::collections::HashMap;
 
 use arc_swap::ArcSwap;
+
+pub use self::load::{Change, Override};
 
 use crate::registry::{LockClass, Policy};
 
@@ -18,6 +22,22 @@ pub enum Mode {
     Enforce,
 }
 
+impl Mode {
+    /// As it is spelled in settings and in the database.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Observe => "observe",
+            Self::Enforce => "enforce",
+        }
+    }
+
+    /// Reads what [`Self::label`] spells.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Off, Self::Observe, Self::Enforce].into_iter().find(|mode| mode.label() == text)
+    }
+}
+
 /// Modes that differ from the registry's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overriding {
@@ -25,6 +45,8 @@ pub struct Overriding {
     pub lock_modes: HashMap<LockClass, Mode>,
     /// By limit policy.
     pub limit_modes: HashMap<Policy, Mode>,
+    /// Units in a window, by limit policy.
+    pub limit_most: HashMap<Policy, u32>,
 }
 
 /// The overrides of a process, shared by everything that decides.
@@ -45,5 +67,10 @@ impl Overrides {
     /// Whether limits of `policy` bind now.
     pub fn limit_mode(&self, policy: Policy) -> Mode {
         self.0.load().limit_modes.get(&policy).copied().unwrap_or_default()
+    }
+
+    /// How many units a policy admits in its window, when that was changed.
+    pub fn limit_most(&self, policy: Policy) -> Option<u32> {
+        self.0.load().limit_most.get(&policy).copied()
     }
 }

@@ -45,6 +45,7 @@ pub(super) async fn each(mut guard: BatchGuard, wait: Duration) -> Result<BatchG
 /// gives that one back when another is busy. So two batches never wait for each other.
 pub(super) async fn all(mut guard: BatchGuard, wait: Duration) -> Result<BatchGuard, LockError> {
     let asked = Instant::now();
+    let wait = if guard.is_bound() { wait } else { Duration::ZERO };
     match take_all(&mut guard, asked + wait).await {
         Ok(has_waited) => {
             guard.observe();
@@ -62,7 +63,8 @@ async fn take_all(guard: &mut BatchGuard, end: Instant) -> Result<bool, StoreAwa
         if guard.busy().is_empty() {
             break;
         }
-        let is_held = |taken: &&Taken| matches!(taken, Taken::Busy { free_in } if !free_in.is_zero());
+        let is_held =
+            |taken: &&Taken| matches!(taken, Taken::Busy { free_in } if !free_in.is_zero());
         let place = taken.iter().position(|taken| is_held(&taken)).unwrap_or(0);
         guard.give_up().await?;
         if Instant::now() >= end {

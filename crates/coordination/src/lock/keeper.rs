@@ -88,6 +88,13 @@ impl Keeper {
         Ok(Self { jobs, tasks })
     }
 
+    /// The same on the current runtime, whose clock a test may have stopped.
+    pub(crate) fn start_here(tasks: TaskTracker, store: Store) -> Self {
+        let jobs = Arc::new(Jobs::default());
+        TaskTracker::new().spawn(run(store, Arc::clone(&jobs)));
+        Self { jobs, tasks }
+    }
+
     /// Renews until [`Self::forget`], a loss, or the renewal's end.
     pub(super) fn renew(&self, renewal: Renewal) -> RenewalId {
         self.jobs.add(renewal)

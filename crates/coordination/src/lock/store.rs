@@ -12,9 +12,14 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::fence::Fence;
+use crate::memory::{MemoryAway, MemoryLocks};
+use crate::postgres::PostgresAway;
+use crate::postgres::locks::PgLocks;
 use crate::redis::link::RedisAway;
 use crate::redis::locks::RedisLocks;
+use crate::registry::LockClass;
 use crate::registry::key::LockKey;
+use crate::switch::SwitchedLocks;
 
 /// A process, for the lives of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,6 +113,8 @@ pub enum Broken {
     OwnerChanged,
     /// Nobody held it.
     Free,
+    /// No lock of the registry has such a name, or the prefix is shorter than 4 characters.
+    Unknown,
 }
 
 /// The backend did not do what it was asked; whether it will have done it is unknown, unless
@@ -117,6 +124,15 @@ pub enum StoreAway {
     /// Redis did not.
     #[error(transparent)]
     Redis(#[from] RedisAway),
+    /// PostgreSQL did not.
+    #[error(transparent)]
+    Postgres(#[from] PostgresAway),
+    /// The store in memory did not.
+    #[error(transparent)]
+    Memory(#[from] MemoryAway),
+    /// The class's locks move to another backend, or the process can not tell where they are.
+    #[error("the locks are on the move")]
+    Moving,
 }
 
 impl StoreAway {
@@ -124,6 +140,9 @@ impl StoreAway {
     pub(crate) const fn is_unasked(&self) -> bool {
         match self {
             Self::Redis(away) => matches!(away, RedisAway::NotConnected),
+            Self::Postgres(away) => matches!(away, PostgresAway::LeftAlone),
+            Self::Memory(_) => false,
+            Self::Moving => true,
         }
     }
 }
@@ -138,6 +157,10 @@ impl Retryable for StoreAway {
 #[derive(Clone)]
 pub(crate) enum Store {
     Redis(RedisLocks),
+    Postgres(PgLocks),
+    /// On Redis, some classes in PostgreSQL while Redis is away.
+    Switched(SwitchedLocks),
+    Memory(MemoryLocks),
 }
 
 impl Store {
@@ -151,6 +174,9 @@ impl Store {
     ) -> Result<Vec<Taken>, StoreAway> {
         match self {
             Self::Redis(redis) => Ok(redis.take(owner, asks, how).await?),
+            Self::Postgres(postgres) => Ok(postgres.take(owner, asks, how).await?),
+            Self::Switched(switched) => switched.take(owner, asks, how).await,
+            Self::Memory(memory) => Ok(memory.take(owner, asks, how).await?),
         }
     }
 
@@ -158,6 +184,9 @@ impl Store {
     pub(crate) async fn renew(&self, leases: &[Lease]) -> Result<Vec<bool>, StoreAway> {
         match self {
             Self::Redis(redis) => Ok(redis.renew(leases).await?),
+            Self::Postgres(postgres) => Ok(postgres.renew(leases).await?),
+            Self::Switched(switched) => switched.renew(leases).await,
+            Self::Memory(memory) => Ok(memory.renew(leases).await?),
         }
     }
 
@@ -166,6 +195,9 @@ impl Store {
     pub(crate) async fn release(&self, held: &[(LockKey, Uuid)]) -> Result<Vec<bool>, StoreAway> {
         match self {
             Self::Redis(redis) => Ok(redis.release(held).await?),
+            Self::Postgres(postgres) => Ok(postgres.release(held).await?),
+            Self::Switched(switched) => switched.release(held).await,
+            Self::Memory(memory) => Ok(memory.release(held).await?),
         }
     }
 
@@ -173,6 +205,37 @@ impl Store {
     pub(crate) async fn leave(&self, waiting: &[(LockKey, Uuid)]) -> Result<(), StoreAway> {
         match self {
             Self::Redis(redis) => Ok(redis.leave(waiting).await?),
+            Self::Postgres(postgres) => Ok(postgres.leave(waiting).await?),
+            Self::Switched(switched) => switched.leave(waiting).await,
+            Self::Memory(memory) => Ok(memory.leave(waiting).await?),
+        }
+    }
+
+    /// At most `limit` holders of a class's locks.
+    pub(crate) async fn holders(
+        &self,
+        class: LockClass,
+        limit: usize,
+    ) -> Result<Vec<Holder>, StoreAway> {
+        match self {
+            Self::Redis(redis) => Ok(redis.holders(class, limit).await?),
+            Self::Postgres(postgres) => Ok(postgres.holders(class, limit).await?),
+            Self::Switched(switched) => switched.holders(class, limit).await,
+            Self::Memory(memory) => Ok(memory.holders(class, limit).await?),
+        }
+    }
+
+    /// Takes a lock from its holder if that one's token still begins with `token_prefix`.
+    pub(crate) async fn break_lock(
+        &self,
+        key: &LockKey,
+        token_prefix: &str,
+    ) -> Result<Broken, StoreAway> {
+        match self {
+            Self::Redis(redis) => Ok(redis.break_lock(key, token_prefix).await?),
+            Self::Postgres(postgres) => Ok(postgres.break_lock(key, token_prefix).await?),
+            Self::Switched(switched) => switched.break_lock(key, token_prefix).await,
+            Self::Memory(memory) => Ok(memory.break_lock(key, token_prefix).await?),
         }
     }
 
@@ -180,6 +243,9 @@ impl Store {
     pub(crate) async fn available(&self) {
         match self {
             Self::Redis(redis) => redis.available().await,
+            Self::Postgres(postgres) => postgres.available().await,
+            Self::Switched(switched) => switched.available().await,
+            Self::Memory(memory) => memory.available().await,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{Postgres, PostgresAway, duration, microseconds};
 use crate::lock::fence::Fence;
 use crate::lock::store::{Ask, Broken, Holder, Lease, Owner, Queue, Share, Take, Taken};
 use crate::lock::waiters::{Waiters, Wake};
+use crate::registry::LockClass;
 use crate::registry::key::LockKey;
 
 /// What releases notify on; the payload is the key.
@@ -114,17 +115,21 @@ impl PgLocks {
         let outcomes = self
             .postgres
             .run(async move |conn| {
-                if is_all { take_all(conn, asked, token, label).await } else {
+                if is_all {
+                    take_all(conn, asked, token, label).await
+                } else {
                     statements::take(conn, asked, token, label).await
                 }
             })
             .await?;
-        let mut taken: HashMap<String, Taken> =
-            outcomes.into_iter().map(|(key, is_ours, fence, free_in_us)| {
+        let mut taken: HashMap<String, Taken> = outcomes
+            .into_iter()
+            .map(|(key, is_ours, fence, free_in_us)| {
                 let fence = fence.map(Fence);
                 let free_in = duration(free_in_us);
                 (key, if is_ours { Taken::Ours { fence } } else { Taken::Busy { free_in } })
-            }).collect();
+            })
+            .collect();
         if how.queue == Queue::Join {
             self.queue_up(owner.token, &mut taken).await?;
         }
@@ -205,14 +210,17 @@ impl PgLocks {
         self.release(waiting).await.map(|_| ())
     }
 
-    /// Those who hold locks whose names start with `prefix`, oldest first.
+    /// At most `limit` holders of a class's locks, oldest first.
     pub(crate) async fn holders(
         &self,
-        prefix: &str,
-        most: u32,
+        class: LockClass,
+        limit: usize,
     ) -> Result<Vec<Holder>, PostgresAway> {
-        let pattern = format!("{}%", prefix.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"));
-        let most = i64::from(most);
+        let template = class.spec().key;
+        let prefix = template.split_once('{').map_or(template, |(prefix, _)| prefix);
+        // In a pattern `_` stands for any character.
+        let pattern = format!("{}%", prefix.replace('_', "\\_"));
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
         self.postgres.run(async move |conn| statements::holders(conn, pattern, most).await).await
     }
 
@@ -272,10 +280,8 @@ async fn take_all(
 }
 
 fn in_order(asks: &[Ask]) -> Asked {
-    let mut sorted: Vec<_> = asks
-        .iter()
-        .map(|ask| (ask.key.plain(), microseconds(ask.ttl), ask.is_fenced))
-        .collect();
+    let mut sorted: Vec<_> =
+        asks.iter().map(|ask| (ask.key.plain(), microseconds(ask.ttl), ask.is_fenced)).collect();
     sorted.sort_unstable();
     sorted.dedup_by(|one, other| one.0 == other.0);
     let mut asked = Asked::default();

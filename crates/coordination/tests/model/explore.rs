@@ -20,7 +20,8 @@ where
         let is_found = discoveries.contains_key(property.name);
         is_found == (property.expectation == Expectation::Sometimes)
     };
-    let broken: Vec<_> = model.properties().into_iter().filter(|property| !holds(property)).collect();
+    let broken: Vec<_> =
+        model.properties().into_iter().filter(|property| !holds(property)).collect();
     for path in broken.iter().filter_map(|property| discoveries.get(property.name)) {
         println!("{:?}", path.clone().into_actions());
     }

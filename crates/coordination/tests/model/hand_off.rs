@@ -17,11 +17,18 @@ enum Client {
     /// Has not asked yet.
     New,
     /// A question is out, asked so many ticks ago.
-    Asking { age: u8, base: Base },
+    Asking {
+        age: u8,
+        base: Base,
+    },
     /// Waits for its turn.
-    Waiting { base: Base },
+    Waiting {
+        base: Base,
+    },
     /// Was handed or granted the lock; ticks until the local deadline (0: knows that it lost it).
-    Holding { left: u8 },
+    Holding {
+        left: u8,
+    },
     /// Had it and gave it back, or gave up.
     Done,
     Killed,
@@ -41,7 +48,9 @@ struct Base {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Call {
     /// So many ticks ago.
-    Ask { age: u8 },
+    Ask {
+        age: u8,
+    },
     Release,
     Leave,
 }
@@ -129,7 +138,6 @@ struct HandOff {
 }
 
 impl HandOff {
-
     fn is_free(state: &State) -> bool {
         state.owner.is_none_or(|(_, left)| left == 0)
     }
@@ -450,17 +458,17 @@ fn is_settled(state: &State) -> bool {
 /// Everybody gets the lock, whatever went wrong before, though nobody gives up any more.
 fn stranded(model: &HandOff) -> Option<State> {
     use Step::{Flush, Kill, Leave, LoseCall, LoseNews};
-    let helps = |step: &Step| {
-        !matches!(step, Leave(_) | LoseCall(_) | LoseNews(_) | Kill(_) | Flush)
-    };
+    let helps =
+        |step: &Step| !matches!(step, Leave(_) | LoseCall(_) | LoseNews(_) | Kill(_) | Flush);
     first_stranded(model, |_| true, is_settled, helps)
 }
 
 /// While no message and no data is lost, everybody gets the lock by hand-over alone, without any
 /// timer, though waiters give up and processes are killed.
 fn stranded_without_timers(model: &HandOff) -> Option<State> {
-    let helps =
-        |step: &Step| matches!(step, Step::Ask(_) | Step::Finish(_) | Step::Serve(..) | Step::Learn(_));
+    let helps = |step: &Step| {
+        matches!(step, Step::Ask(_) | Step::Finish(_) | Step::Serve(..) | Step::Learn(_))
+    };
     // A lock that ran out, or whose owner died, is the timers' case.
     let is_in_time = |state: &State| {
         let lives = |(owner, left): (usize, u8)| left > 0 && state.clients[owner] != Client::Killed;

@@ -96,11 +96,8 @@ impl Switch {
     /// The backend that this process may ask now.
     fn backend(&self, process: &Process) -> Option<Backend> {
         let (row, age) = process.reading?;
-        let wait = if self.without == Without::WaitForReadings {
-            self.wait() - 1
-        } else {
-            self.wait()
-        };
+        let wait =
+            if self.without == Without::WaitForReadings { self.wait() - 1 } else { self.wait() };
         let is_fresh = age < self.confirmed || self.without == Without::FreshReadings;
         (is_fresh && row.since.is_some_and(|since| since >= wait)).then_some(row.backend)
     }
@@ -108,8 +105,7 @@ impl Switch {
     fn can_ask(&self, process: &Process) -> bool {
         let Some(backend) = self.backend(process) else { return false };
         // A guard of the other backend runs out by itself first.
-        process.call.is_none()
-            && process.guard.is_none_or(|(by, left)| by == backend || left == 0)
+        process.call.is_none() && process.guard.is_none_or(|(by, left)| by == backend || left == 0)
     }
 
     fn flip(&self, state: &mut State, process: usize) -> Option<()> {

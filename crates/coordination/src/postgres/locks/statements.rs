@@ -188,10 +188,7 @@ pub(super) async fn holders(
     Ok(rows.into_iter().map(holder).collect())
 }
 
-pub(super) async fn owner(
-    conn: &mut AsyncPgConnection,
-    key: String,
-) -> QueryResult<Option<Uuid>> {
+pub(super) async fn owner(conn: &mut AsyncPgConnection, key: String) -> QueryResult<Option<Uuid>> {
     let owners: Vec<Uuid> = Owner { key }.load(conn).await?;
     Ok(owners.into_iter().next())
 }
