@@ -31,8 +31,8 @@ pub use self::limit::{
     Decision, Feedback, Lane, Learnt, Limit, Limiter, Pacer, Parked, Permit, Share, Slot, Usage,
 };
 pub use self::lock::{
-    BatchGuard, Broken, Fence, Held, Hold, Holder, LockError, LockLost, Locked, Locks, Loss,
-    LockTimes, Patience, StoreAway,
+    BatchGuard, Broken, Fence, Held, Hold, Holder, LockError, LockLost, LockTimes, Locked, Locks,
+    Loss, Patience, StoreAway,
 };
 pub use self::memory::{MemoryAway, MemoryServer};
 pub use self::overrides::{Change, Mode, Override, Overrides, Overriding};
