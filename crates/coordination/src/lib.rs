@@ -35,7 +35,7 @@ pub use self::lock::{
     Loss, Patience, StoreAway,
 };
 pub use self::memory::{MemoryAway, MemoryServer};
-pub use self::overrides::{Change, Mode, Override, Overrides, Overriding};
+pub use self::overrides::{Change, InForce, Mode, Override, Overrides, Overriding};
 pub use self::postgres::{PgPool, PostgresAway};
 pub use self::redis::deployment::Deployment;
 pub use self::redis::link::RedisAway;
@@ -232,7 +232,8 @@ impl Coordination {
     /// [`OverrideError`] when there is no database or it does not answer.
     pub async fn set_override(&self, what: &Override, change: Change) -> Result<(), OverrideError> {
         let postgres = self.postgres.as_ref().ok_or(OverrideError::NoDatabase)?;
-        Ok(overrides::load::write(postgres, what, change).await?)
+        let what = what.clone();
+        Ok(postgres.run(async move |conn| what.write(conn, &change).await).await?)
     }
 
     /// Ends what was overridden under the name of `what`.
@@ -242,7 +243,8 @@ impl Coordination {
     /// As [`Self::set_override`].
     pub async fn clear_override(&self, what: &Override) -> Result<(), OverrideError> {
         let postgres = self.postgres.as_ref().ok_or(OverrideError::NoDatabase)?;
-        Ok(overrides::load::clear(postgres, what).await?)
+        let what = what.clone();
+        Ok(postgres.run(async move |conn| what.clear(conn).await).await?)
     }
 
     /// What operators changed; a change acts on the next decision.

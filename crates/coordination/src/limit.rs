@@ -11,6 +11,7 @@
 mod denials;
 mod each;
 mod feedback;
+mod in_force;
 mod inspect;
 mod kept;
 mod lane;
@@ -57,18 +58,27 @@ pub struct Limit {
     most: u32,
     per: Duration,
     lane: Lane,
+    /// Set for this one thing, not by default.
+    is_own: bool,
 }
 
 impl Limit {
     /// The registry's default, asked in the first lane.
     pub const fn of(name: LimitName) -> Self {
         let spec = name.policy().spec();
-        Self { name, most: spec.most, per: spec.per, lane: Lane::Agent }
+        Self { name, most: spec.most, per: spec.per, lane: Lane::Agent, is_own: false }
     }
 
-    /// Another limit for the same window, e.g. what one connection was raised to.
+    /// Another limit for the same window, e.g. what one connection was raised to. An operator's
+    /// change of the policy's default leaves it alone.
     #[must_use]
     pub fn at_most(self, most: u32) -> Self {
+        Self { most, is_own: true, ..self }
+    }
+
+    /// Another default for the same window: the installation's.
+    #[must_use]
+    pub fn by_default(self, most: u32) -> Self {
         Self { most, ..self }
     }
 
@@ -219,6 +229,7 @@ impl Limiter {
     /// The limits of one question must share their first id (all of one connection, say). A cost
     /// above a limit can never be admitted.
     pub async fn check(&self, limits: &[Limit], cost: u32) -> Decision {
+        let limits = &*self.all_in_force(limits);
         if let Some(sorted) = self.sorted(limits) {
             return self.decide_sorted(sorted, Uuid::new_v4(), cost).await;
         }
@@ -242,6 +253,7 @@ impl Limiter {
     /// Limits above 1,000 units remember no units: there each question is charged.
     pub async fn check_unit(&self, limit: &Limit, unit: Uuid) -> Decision {
         let limits = std::slice::from_ref(limit);
+        let limits = &*self.all_in_force(limits);
         match self.sorted(limits) {
             Some(sorted) => self.decide_sorted(sorted, unit, 1).await,
             None => self.decide(limits, unit, 1).await,
@@ -254,6 +266,7 @@ impl Limiter {
     /// Blocks grow with demand up to a hundredth of the limit (256 at most) and are valid for a
     /// second, by which the window is lengthened, so that the limit holds for the use, too.
     pub async fn admit_up_to(&self, limit: &Limit, units: u32) -> u32 {
+        let limit = &*self.in_force(limit);
         let policy = limit.policy();
         match self.shared.overrides.limit_mode(policy) {
             Mode::Enforce => (),

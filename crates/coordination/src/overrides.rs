@@ -1,14 +1,15 @@
 //! What operators changed while the processes run; read at every decision, without a lock.
 
 pub(crate) mod load;
+mod rows;
 
 use std::collections::HashMap;
 
 use arc_swap::ArcSwap;
 
-pub use self::load::{Change, Override};
+pub use self::rows::{Change, InForce, Override};
 
-use crate::registry::{LockClass, Policy};
+use crate::registry::{LimitName, LockClass, Policy};
 
 /// Whether a lock or limit binds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,6 +48,8 @@ pub struct Overriding {
     pub limit_modes: HashMap<Policy, Mode>,
     /// Units in a window, by limit policy.
     pub limit_most: HashMap<Policy, u32>,
+    /// Units in a window, for single limits: stronger than the above.
+    pub limit_most_of: HashMap<LimitName, u32>,
 }
 
 /// The overrides of a process, shared by everything that decides.
@@ -69,8 +72,13 @@ impl Overrides {
         self.0.load().limit_modes.get(&policy).copied().unwrap_or_default()
     }
 
-    /// How many units a policy admits in its window, when that was changed.
+    /// How many units `policy` admits by default in its window, when that was changed.
     pub fn limit_most(&self, policy: Policy) -> Option<u32> {
         self.0.load().limit_most.get(&policy).copied()
+    }
+
+    /// How many units this one limit admits in its window, when that was changed.
+    pub fn limit_most_of(&self, name: &LimitName) -> Option<u32> {
+        self.0.load().limit_most_of.get(name).copied()
     }
 }

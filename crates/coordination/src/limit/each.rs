@@ -44,6 +44,8 @@ impl Limiter {
         own: &[Option<Limit>],
         ahead: Ahead,
     ) -> Vec<Offer> {
+        let line = &*self.in_force(line);
+        let own = &*self.own_in_force(own);
         let is_sorted = self.sorted(std::iter::once(line).chain(own.iter().flatten())).is_some();
         if is_sorted || self.shared.postgres.is_some() {
             return self.reserve_sorted(line, own).await;

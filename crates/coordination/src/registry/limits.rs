@@ -43,6 +43,30 @@ impl LimitName {
         }
     }
 
+    /// The case of `policy` whose ids are `key`, as [`Self::key`] writes them.
+    pub fn parse(policy: Policy, key: &str) -> Option<Self> {
+        match policy {
+            Policy::WhatsAppApi => key.parse().ok().map(Self::WhatsAppApi),
+            Policy::TemplateSync => key.parse().ok().map(Self::TemplateSync),
+            Policy::Bot => key.parse().ok().map(Self::Bot),
+            Policy::Webhook => key.parse().ok().map(Self::Webhook),
+            Policy::Pair => {
+                let (connection, person) = key.split_once(':')?;
+                let person = person.trim_start_matches('+');
+                let connection = connection.parse().ok().filter(|_| !person.is_empty())?;
+                Some(Self::Pair(connection, WaId::new(person)))
+            }
+            Policy::Response => key.parse().ok().map(Self::Response),
+            Policy::Reminder => key.is_empty().then_some(Self::Reminder),
+        }
+    }
+
+    /// Its ids with colons between them, e.g. `cnx_…:15551234567`; empty for the limit of a whole
+    /// installation.
+    pub fn key(&self) -> String {
+        self.ids().join(":")
+    }
+
     pub(crate) fn ids(&self) -> Vec<Cow<'_, str>> {
         match self {
             Self::WhatsAppApi(id) | Self::TemplateSync(id) | Self::Webhook(id) => {
