@@ -317,7 +317,7 @@ impl Lock {
         Holder {
             key: key.plain(),
             owner: owned.label.to_string(),
-            token_prefix: owned.token.simple().to_string().chars().take(8).collect(),
+            token_prefix: owned.token.simple().to_string().chars().take(Holder::TOKEN_SHOWN).collect(),
             fence: owned.fence,
             age: Some(now - owned.since),
             ttl_left: owned.until - now,

@@ -8,9 +8,6 @@ use super::store::{Broken, Holder, StoreAway};
 use crate::registry::LockClass;
 use crate::registry::key::LockKey;
 
-/// Fewer characters of a token could be another's by accident.
-const SHORTEST_PREFIX: usize = 4;
-
 impl Locks {
     /// Who holds locks of `class`, `limit` of them at most. Searches all keys: for people, not for
     /// programs.
@@ -39,7 +36,7 @@ impl Locks {
         let templates = LockClass::ALL.into_iter().map(|class| (class, class.spec().key));
         let mut named = templates
             .filter_map(|(class, template)| Some((class, LockKey::from_plain(template, key)?)));
-        let Some((class, name)) = named.next().filter(|_| token_prefix.len() >= SHORTEST_PREFIX)
+        let Some((class, name)) = named.next().filter(|_| token_prefix.len() >= Holder::TOKEN_SHOWN)
         else {
             return Ok(Broken::Unknown);
         };

@@ -104,6 +104,12 @@ pub struct Holder {
     pub waiters: u64,
 }
 
+impl Holder {
+    /// Characters of a token that operators see and name in a release. A token begins with the time
+    /// at which it was made: fewer could be those of the next owner, too.
+    pub const TOKEN_SHOWN: usize = 16;
+}
+
 /// What became of an operator's release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
@@ -113,7 +119,7 @@ pub enum Broken {
     OwnerChanged,
     /// Nobody held it.
     Free,
-    /// No lock of the registry has such a name, or the prefix is shorter than 4 characters.
+    /// No lock of the registry has such a name, or the prefix is shorter than [`Holder::TOKEN_SHOWN`].
     Unknown,
 }
 

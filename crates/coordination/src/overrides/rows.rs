@@ -54,15 +54,18 @@ pub struct InForce {
     pub change: Change,
     /// How long ago it was changed.
     pub age: Duration,
+    /// Another number after every change.
+    pub version: i64,
 }
 
-type Row = (String, String, String, Option<String>, Option<i32>, String, String, Option<i64>, i64);
+type Row = (String, String, String, Option<String>, Option<i32>, String, String, Option<i64>, i64, i64);
 
 statement! {
-    Read() -> (Text, Text, Text, Nullable<Text>, Nullable<Integer>, Text, Text, Nullable<BigInt>, BigInt) {
+    Read() -> (Text, Text, Text, Nullable<Text>, Nullable<Integer>, Text, Text, Nullable<BigInt>, BigInt, BigInt) {
         "SELECT kind, name, key, mode, most, reason, changed_by, \
          (extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint, \
-         (extract(epoch FROM clock_timestamp() - changed_at) * 1000000)::bigint \
+         (extract(epoch FROM clock_timestamp() - changed_at) * 1000000)::bigint, \
+         (extract(epoch FROM changed_at) * 1000000)::bigint \
          FROM coordination_overrides WHERE expires_at IS NULL OR expires_at > clock_timestamp() \
          ORDER BY kind, name, key"
     }
@@ -132,7 +135,8 @@ impl Override {
     /// Whatever PostgreSQL reports.
     pub async fn in_force(conn: &mut AsyncPgConnection) -> QueryResult<Vec<InForce>> {
         let rows: Vec<Row> = Read {}.load(conn).await?;
-        let shown = |(kind, name, key, mode, most, reason, by, lasts_us, age_us): Row| InForce {
+        let shown = |(kind, name, key, mode, most, reason, by, lasts_us, age_us, version): Row| InForce {
+            version,
             kind,
             name,
             key,

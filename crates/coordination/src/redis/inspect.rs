@@ -17,8 +17,6 @@ static SHOW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("show.
 
 /// Keys that Redis looks at in one step of a search.
 const STEP: usize = 512;
-/// Characters of a token that operators see.
-const PREFIX: usize = 8;
 
 /// Value, ms left, waiters, fence.
 type Shown = (String, i64, u64, i64);
@@ -92,7 +90,7 @@ fn holder(key: &LockKey, (value, ms_left, waiters, fence): Shown, now_ms: u64) -
     Holder {
         key: key.plain(),
         owner: owner.to_owned(),
-        token_prefix: token.chars().take(PREFIX).collect(),
+        token_prefix: token.chars().take(Holder::TOKEN_SHOWN).collect(),
         fence: (fence > 0).then_some(Fence(fence)),
         age,
         ttl_left: Duration::from_millis(u64::try_from(ms_left).unwrap_or(0)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coordination::{
-    Broken, Hold, LockClass, LockName, Locked, Mode, Options, Overriding, Patience,
+    Broken, Hold, Holder, LockClass, LockName, Locked, Mode, Options, Overriding, Patience,
 };
 use kernel::ids::ConnectionId;
 use kernel::{WaId, Wamid};
@@ -31,7 +31,7 @@ async fn a_holder_is_shown_with_its_process_fence_and_waiters() {
     let [holder] = holders.as_slice() else { panic!("{holders:?}") };
     assert!(holder.key.starts_with("template_sync:connection:cnx_"), "{}", holder.key);
     assert_eq!(holder.owner, "conversations@host/17");
-    assert_eq!(holder.token_prefix.len(), 8);
+    assert_eq!(holder.token_prefix.len(), Holder::TOKEN_SHOWN);
     assert!(holder.fence.is_some());
     assert!(holder.age.unwrap() < Duration::from_secs(60));
     assert!(holder.ttl_left > Duration::from_secs(200));
@@ -47,7 +47,7 @@ async fn a_broken_lock_goes_to_the_next_and_its_holder_has_lost_it() {
     let break_lock =
         async |prefix: &str| here.locks().break_lock(&holder.key, prefix, "ops", "stuck").await;
     assert_eq!(break_lock("").await.unwrap(), Broken::Unknown);
-    assert_eq!(break_lock("00000000").await.unwrap(), Broken::OwnerChanged);
+    assert_eq!(break_lock("0000000000000000").await.unwrap(), Broken::OwnerChanged);
     assert!(guard.is_valid());
     assert_eq!(break_lock(&holder.token_prefix).await.unwrap(), Broken::Released);
     assert_eq!(break_lock(&holder.token_prefix).await.unwrap(), Broken::Free);

@@ -179,7 +179,7 @@ pub(super) async fn holders(
     let holder = |(key, token, owner, fence, age_us, left_us, is_awaited): Row| Holder {
         key,
         owner,
-        token_prefix: token.simple().to_string().chars().take(8).collect(),
+        token_prefix: token.simple().to_string().chars().take(Holder::TOKEN_SHOWN).collect(),
         fence: fence.map(Fence),
         age: Some(duration(age_us)),
         ttl_left: duration(left_us),
