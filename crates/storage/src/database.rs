@@ -52,6 +52,19 @@ impl Database {
     ///
     /// Outside a tokio runtime.
     pub fn new(options: DatabaseOptions) -> Result<Self, BuildError> {
+        Ok(Self { pool: Self::pool(options)? })
+    }
+
+    /// The pool alone, for a crate that brings its own statements.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn pool(options: DatabaseOptions) -> Result<Pool<AsyncPgConnection>, BuildError> {
         let mut config = ManagerConfig::default();
         // A connection lives on the runtime that made the pool: actix's workers have runtimes of their
         // own, and a connection driven by one of them would die with it.
@@ -65,13 +78,12 @@ impl Database {
         // no extra round trip for every checkout.
         config.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config(options.url, config);
-        let pool = Pool::builder(manager)
+        Pool::builder(manager)
             .max_size(options.pool_size)
             .wait_timeout(Some(options.wait))
             .create_timeout(Some(options.wait))
             .runtime(deadpool::Runtime::Tokio1)
-            .build()?;
-        Ok(Self { pool })
+            .build()
     }
 
     /// Waits for a free connection.

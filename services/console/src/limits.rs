@@ -97,8 +97,7 @@ impl Desk {
         }
         let mut conn = self.db.connection().await?;
         let target = self.target(&mut conn, view, new.policy, new.key).await?;
-        let change =
-            Change { by: actor.name.clone(), reason: reason.to_owned(), lasts: new.lasts };
+        let change = Change { by: actor.name.clone(), reason: reason.to_owned(), lasts: new.lasts };
         let changed = (*conn)
             .transaction(async |tx| self.commit(tx, view, actor, &target, &new, &change).await)
             .await?;

@@ -1,5 +1,6 @@
 //! Locks that are held now, and how an operator takes one away.
 
+mod classes;
 mod words;
 
 use std::cmp::Reverse;
@@ -15,6 +16,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info};
 
+pub use self::classes::ClassLine;
 pub use self::words::{Life, time_in_words};
 
 use crate::audit::{self, Entry};
@@ -156,11 +158,14 @@ impl Desk {
     ) -> Result<Released, OpsError> {
         let reason = audit::reason(release.reason)?;
         let prefix = release.owner_token_prefix;
-        if prefix.len() < Holder::TOKEN_SHOWN || !prefix.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        if prefix.len() < Holder::TOKEN_SHOWN || !prefix.bytes().all(|b| b.is_ascii_alphanumeric())
+        {
             return Err(OpsError::ShortPrefix);
         }
         let found = self.find_locks(view, release.name, Naming::Masked).await?;
-        let of_owner = |held: &&HeldLock| held.owner_token_prefix.starts_with(prefix.get(..Holder::TOKEN_SHOWN).unwrap_or(prefix));
+        let of_owner = |held: &&HeldLock| {
+            held.owner_token_prefix.starts_with(prefix.get(..Holder::TOKEN_SHOWN).unwrap_or(prefix))
+        };
         let held = match found.iter().filter(of_owner).collect::<Vec<_>>().as_slice() {
             [] => {
                 let now = found.into_iter().next().map(Box::new);
@@ -185,7 +190,9 @@ impl Desk {
         let broken = locks.break_lock(&held.plain, prefix, &actor.name, reason).await;
         let outcome = json!({ "outcome": outcome_word(&broken) });
         // The intention is logged; an outcome that is not is in the process's log.
-        if let Err(failed) = self.log(entry("lock.released", None, Some(outcome), Some(audit))).await {
+        if let Err(failed) =
+            self.log(entry("lock.released", None, Some(outcome), Some(audit))).await
+        {
             error!(audit.id = %audit, error = %chain(&failed), "the outcome of a release is not in the audit log");
         }
         info!(event = "lock.release", lock.class = held.class, actor = actor.name, reason, audit.id = %audit,

@@ -70,7 +70,8 @@ fn masked(text: &str) -> String {
 
 /// The classes whose locks can be called `name`.
 pub(crate) fn classes_of(name: &str) -> Vec<LockClass> {
-    let is_of = |class: &LockClass| lock_ids(&class.spec(), name).is_some_and(|ids| !ids.is_empty());
+    let is_of =
+        |class: &LockClass| lock_ids(&class.spec(), name).is_some_and(|ids| !ids.is_empty());
     LockClass::ALL.into_iter().filter(is_of).collect()
 }
 

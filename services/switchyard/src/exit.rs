@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Usage,
     /// Something that was looked at is not well.
     Unhealthy,
+    /// What was named is not there.
+    NotFound,
     /// Somebody else is at it.
     Conflict,
     /// Ctrl-C before the end.
@@ -29,6 +31,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Unhealthy => 3,
+            Exit::NotFound => 4,
             Exit::Conflict => 5,
             Exit::Interrupted => 130,
         })

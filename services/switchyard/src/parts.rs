@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use coordination::{Coordination, Deployment};
+use coordination::{Coordination, Deployment, PgConnect};
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -27,6 +27,8 @@ use crate::exit::{BROKER_AWAY, COORDINATION_UNFIT, DATABASE_AWAY, Failure, OrFix
 
 /// How long a starting process waits for PostgreSQL: as long as a restart of the server takes.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
+/// Connections of each of coordination's pools: it has one for its callers and one for its own thread.
+const OF_COORDINATION: usize = 2;
 /// Between two tries.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -132,9 +134,11 @@ impl Parts {
     }
 }
 
-fn coordination(settings: &Settings) -> Result<coordination::Options, Failure> {
+pub(crate) fn coordination(settings: &Settings) -> Result<coordination::Options, Failure> {
     let Settings { redis, coordination, .. } = settings;
     let mut options = coordination::Options::new(redis.url()?.expose(), &redis.namespace);
+    let database = DatabaseOptions { pool_size: OF_COORDINATION, ..database_options(settings)? };
+    options.postgres = Some(PgConnect::new(move || Database::pool(database.clone())));
     options.deployment = match redis.mode {
         RedisMode::Single => Deployment::from(redis.url()?.expose()),
         RedisMode::Sentinel => {
@@ -157,13 +161,17 @@ async fn ping(db: Database) -> anyhow::Result<()> {
 
 /// The pool of `database.url`; connects when it is used.
 pub(crate) fn database(settings: &Settings) -> Result<Database, Failure> {
+    Database::new(database_options(settings)?)
+        .or_fix("correct database.pool_size and database.wait")
+}
+
+fn database_options(settings: &Settings) -> Result<DatabaseOptions, Failure> {
     let section = &settings.database;
-    let options = DatabaseOptions {
+    Ok(DatabaseOptions {
         url: section.url()?.expose().to_owned(),
         pool_size: usize::try_from(section.pool_size).unwrap_or(usize::MAX),
         wait: section.wait,
-    };
-    Database::new(options).or_fix("correct database.pool_size and database.wait")
+    })
 }
 
 /// What opens and seals secrets.
@@ -214,8 +222,13 @@ pub(crate) async fn await_schema(db: &Database) -> Result<(), Failure> {
 
 /// Who writes attempts into the ledger: machine and process, for whoever reads them later.
 fn worker() -> String {
+    format!("{}/{}", host(), std::process::id())
+}
+
+/// This machine's name.
+pub(crate) fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}/{}", host.trim(), std::process::id())
+    host.trim().to_owned()
 }
 
 /// The API keys of the database.

@@ -58,7 +58,8 @@ pub struct InForce {
     pub version: i64,
 }
 
-type Row = (String, String, String, Option<String>, Option<i32>, String, String, Option<i64>, i64, i64);
+type Row =
+    (String, String, String, Option<String>, Option<i32>, String, String, Option<i64>, i64, i64);
 
 statement! {
     Read() -> (Text, Text, Text, Nullable<Text>, Nullable<Integer>, Text, Text, Nullable<BigInt>, BigInt, BigInt) {
@@ -135,16 +136,17 @@ impl Override {
     /// Whatever PostgreSQL reports.
     pub async fn in_force(conn: &mut AsyncPgConnection) -> QueryResult<Vec<InForce>> {
         let rows: Vec<Row> = Read {}.load(conn).await?;
-        let shown = |(kind, name, key, mode, most, reason, by, lasts_us, age_us, version): Row| InForce {
-            version,
-            kind,
-            name,
-            key,
-            mode: mode.as_deref().and_then(Mode::parse),
-            most: most.and_then(|most| u32::try_from(most).ok()),
-            change: Change { by, reason, lasts: lasts_us.map(duration) },
-            age: duration(age_us),
-        };
+        let shown =
+            |(kind, name, key, mode, most, reason, by, lasts_us, age_us, version): Row| InForce {
+                version,
+                kind,
+                name,
+                key,
+                mode: mode.as_deref().and_then(Mode::parse),
+                most: most.and_then(|most| u32::try_from(most).ok()),
+                change: Change { by, reason, lasts: lasts_us.map(duration) },
+                age: duration(age_us),
+            };
         Ok(rows.into_iter().map(shown).collect())
     }
 

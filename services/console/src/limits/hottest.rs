@@ -105,7 +105,9 @@ impl Desk {
             }
         }
         let mut shown = self.shown(found, naming).await?;
-        shown.sort_by_key(|used| Reverse(u64::from(used.used) * 1_000 / u64::from(used.limit.max(1))));
+        shown.sort_by_key(|used| {
+            Reverse(u64::from(used.used) * 1_000 / u64::from(used.limit.max(1)))
+        });
         Ok(shown)
     }
 
@@ -118,7 +120,8 @@ impl Desk {
             return Ok(Vec::new());
         }
         let mut conn = self.db.connection().await?;
-        let owners = view::owners(&mut conn, used.iter().map(|(ids, _)| names::first_id(ids))).await?;
+        let owners =
+            view::owners(&mut conn, used.iter().map(|(ids, _)| names::first_id(ids))).await?;
         let seen = used.into_iter().filter_map(|(ids, usage)| {
             let owned = owners.get(names::first_id(&ids));
             let subject = owned.and_then(|owned| owned.name.clone());
@@ -177,7 +180,9 @@ impl Desk {
             let id = ConnectionId::from_uuid(id);
             [(LimitName::WhatsAppApi(id), api), (LimitName::Webhook(id), webhook)]
         });
-        let set = |most: Option<i32>| most.and_then(|most| u32::try_from(most).ok()).filter(|most| *most > 0);
+        let set = |most: Option<i32>| {
+            most.and_then(|most| u32::try_from(most).ok()).filter(|most| *most > 0)
+        };
         Ok(own.filter_map(|(name, most)| set(most).map(|most| (name, most))).collect())
     }
 }

@@ -82,7 +82,8 @@ impl Desk {
         let owners = view::owners(&mut conn, ids.iter().map(String::as_str)).await?;
         let line = |policy| {
             let mut line = self.policy(policy, &rows);
-            let of_policy = rows.iter().filter(|row| !row.key.is_empty() && is_at(row, policy, &row.key));
+            let of_policy =
+                rows.iter().filter(|row| !row.key.is_empty() && is_at(row, policy, &row.key));
             line.overridden_keys =
                 of_policy.filter(|row| view.sees(owners.get(&first(row)))).count();
             if view != View::Installation {

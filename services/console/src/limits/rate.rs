@@ -9,7 +9,8 @@ pub fn parse(text: &str, per: Duration) -> Option<u32> {
         Some((number, window)) => (number.trim(), self::window(window.trim())?),
         None => (text.trim(), per),
     };
-    let units = number.replace(['_', ','], "").parse::<u128>().ok()?.checked_mul(per.as_millis())?;
+    let units =
+        number.replace(['_', ','], "").parse::<u128>().ok()?.checked_mul(per.as_millis())?;
     let whole = units.is_multiple_of(window.as_millis());
     let most = u32::try_from(units / window.as_millis()).ok()?;
     (whole && most > 0).then_some(most)
@@ -51,7 +52,9 @@ mod tests {
         ] {
             assert_eq!(parse(text, minute), Some(most), "{text}");
         }
-        for nonsense in ["", "0", "-1", "1/h", "ten/min", "5/", "5/0s", "5/fortnight", "99999999999/s"] {
+        for nonsense in
+            ["", "0", "-1", "1/h", "ten/min", "5/", "5/0s", "5/fortnight", "99999999999/s"]
+        {
             assert_eq!(parse(nonsense, minute), None, "{nonsense}");
         }
     }

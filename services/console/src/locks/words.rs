@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn times_are_said_in_two_units_at_most() {
-        let said = [0.85, 39.0, 60.0, 252.0, 7_500.0, 90_000.0].map(|s| time_in_words(Duration::from_secs_f64(s)));
+        let said = [0.85, 39.0, 60.0, 252.0, 7_500.0, 90_000.0]
+            .map(|s| time_in_words(Duration::from_secs_f64(s)));
         assert_eq!(said, ["850 ms", "39 s", "1 min", "4 min 12 s", "2 h 5 min", "1 d 1 h"]);
     }
 }
