@@ -82,6 +82,11 @@ impl Limit {
         Self { most, ..self }
     }
 
+    /// Units that the window holds.
+    pub const fn most(&self) -> u32 {
+        self.most
+    }
+
     /// The same limit counted over another window.
     #[must_use]
     pub fn per(self, per: Duration) -> Self {

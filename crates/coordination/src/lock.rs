@@ -255,7 +255,8 @@ impl Locks {
         Patience::UpTo(self.times(class).wait)
     }
 
-    fn times(&self, class: LockClass) -> LockTimes {
+    /// The times of `class`: the registry's, unless they were set otherwise at start.
+    pub fn times(&self, class: LockClass) -> LockTimes {
         self.times.get(&class).copied().unwrap_or_else(|| LockTimes::of(class))
     }
 

@@ -52,6 +52,13 @@ pub struct Overriding {
     pub limit_most_of: HashMap<LimitName, u32>,
 }
 
+impl Overriding {
+    /// How many limits and policies are changed.
+    pub(crate) fn limits(&self) -> usize {
+        self.limit_modes.len() + self.limit_most.len() + self.limit_most_of.len()
+    }
+}
+
 /// The overrides of a process, shared by everything that decides.
 #[derive(Debug, Default)]
 pub struct Overrides(ArcSwap<Overriding>);

@@ -25,11 +25,11 @@ pub(crate) struct Admitted {
     pub(crate) rest: Option<Duration>,
 }
 
-/// Asks for `candidates`, all of `connection`, which may send `per_minute`.
+/// Asks for `candidates`, all of `connection`, whose limit is `line`.
 pub(crate) async fn ask(
     limiter: &Limiter,
     connection: ConnectionId,
-    per_minute: u32,
+    line: &Limit,
     candidates: &[&Candidate],
 ) -> Admitted {
     let mut by_lane: BTreeMap<Lane, Vec<&Candidate>> = BTreeMap::new();
@@ -38,7 +38,7 @@ pub(crate) async fn ask(
     }
     let mut admitted = Admitted::default();
     for (lane, candidates) in by_lane {
-        let line = Limit::of(LimitName::WhatsAppApi(connection)).at_most(per_minute).lane(lane);
+        let line = line.clone().lane(lane);
         let pairs: Vec<Option<Limit>> = candidates
             .iter()
             .map(|candidate| Some(pair(connection, &candidate.recipient).into()))

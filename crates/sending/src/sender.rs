@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use coordination::{Feedback, Limiter, Permit};
+use coordination::{Feedback, Limit, LimitName, Limiter, Permit};
 use kernel::ids::{ConnectionId, MessageId};
 use kernel::{Clock, chain};
 use relay::Relay;
@@ -249,8 +249,12 @@ impl Engine {
                 self.hold(connection, LEFT_ALONE);
                 continue;
             };
-            let most = line.api_per_minute.unwrap_or(self.options.api_per_minute);
-            let admitted = admission::ask(&self.limiter, connection, most, &candidates).await;
+            let limit = Limit::of(LimitName::WhatsAppApi(connection));
+            let limit = match line.api_per_minute {
+                Some(own) => limit.at_most(own),
+                None => limit.by_default(self.options.api_per_minute),
+            };
+            let admitted = admission::ask(&self.limiter, connection, &limit, &candidates).await;
             if let Some(rest) = admitted.rest {
                 self.hold(connection, rest);
                 permitted.put_off += 1;

@@ -26,7 +26,8 @@ pub(crate) async fn run(
     loop {
         match read(&postgres, configured.clone()).await {
             Ok(now) if now != last => {
-                info!(?now, "the overrides have changed");
+                let (locks, limits) = (now.lock_modes.len(), now.limits());
+                info!(locks, limits, "the overrides have changed");
                 overrides.replace(now.clone());
                 last = now;
             }
