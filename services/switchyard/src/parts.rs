@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use coordination::{Coordination, Deployment};
+use coordination::{Coordination, Deployment, PgConnect};
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -14,7 +14,7 @@ use messaging::{Broker, BrokerOptions, Family, Topology};
 use relay::Relay;
 use sending::{Sender, SenderDependencies, SenderOptions};
 use service::{Auth, Health, KeyStore, Life, Need, StoredKey};
-use settings::{RedisMode, Settings, SettingsError};
+use settings::{CoordinationBackend, RedisMode, Settings, SettingsError};
 use storage::migrations::{self, MigrationError};
 use storage::sealed::Sealer;
 use storage::{Database, DatabaseOptions, StorageError, api_keys};
@@ -27,6 +27,8 @@ use crate::exit::{BROKER_AWAY, COORDINATION_UNFIT, DATABASE_AWAY, Failure, OrFix
 
 /// How long a starting process waits for PostgreSQL: as long as a restart of the server takes.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
+/// Connections that locks and limits open at most, for each of their two threads.
+const COORDINATION_CONNECTIONS: usize = 3;
 /// Between two tries.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -133,20 +135,34 @@ impl Parts {
 }
 
 fn coordination(settings: &Settings) -> Result<coordination::Options, Failure> {
-    let Settings { redis, coordination, .. } = settings;
-    let mut options = coordination::Options::new(redis.url()?.expose(), &redis.namespace);
-    options.deployment = match redis.mode {
-        RedisMode::Single => Deployment::from(redis.url()?.expose()),
-        RedisMode::Sentinel => {
-            Deployment::Sentinel { urls: redis.urls()?, master: redis.primary.clone() }
-        }
-        RedisMode::Cluster => Deployment::Cluster { urls: redis.urls()? },
+    let Settings { redis, coordination, database, .. } = settings;
+    let mut options = coordination::Options::new("", &redis.namespace);
+    match coordination.backend {
+        CoordinationBackend::Redis => options.deployment = deployment(redis)?,
+        CoordinationBackend::Postgres => options.backend = coordination::Backend::Postgres,
+    }
+    let database = DatabaseOptions {
+        url: database.url()?.expose().to_owned(),
+        pool_size: COORDINATION_CONNECTIONS,
+        wait: database.wait,
     };
+    options.postgres =
+        Some(PgConnect::new(move || Database::new(database.clone()).map(Database::into_pool)));
     options.laravel_prefix = redis.laravel_prefix.clone();
     options.label = format!("switchyard@{}", worker());
     options.adjust_locks(&coordination.locks).or_fix(COORDINATION_UNFIT)?;
     options.adjust_limits(&coordination.limits).or_fix(COORDINATION_UNFIT)?;
     Ok(options)
+}
+
+fn deployment(redis: &settings::Redis) -> Result<Deployment, Failure> {
+    Ok(match redis.mode {
+        RedisMode::Single => Deployment::from(redis.url()?.expose()),
+        RedisMode::Sentinel => {
+            Deployment::Sentinel { urls: redis.urls()?, master: redis.primary.clone() }
+        }
+        RedisMode::Cluster => Deployment::Cluster { urls: redis.urls()? },
+    })
 }
 
 async fn ping(db: Database) -> anyhow::Result<()> {

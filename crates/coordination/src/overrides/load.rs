@@ -93,10 +93,7 @@ pub(crate) async fn run(
 }
 
 /// What is in force now, by the database's clock.
-async fn read(
-    postgres: &Postgres,
-    mut overriding: Overriding,
-) -> Result<Overriding, PostgresAway> {
+async fn read(postgres: &Postgres, mut overriding: Overriding) -> Result<Overriding, PostgresAway> {
     let rows = postgres
         .run(async |conn: &mut AsyncPgConnection| -> QueryResult<Vec<Row>> {
             Read {}.load(conn).await
