@@ -15,6 +15,7 @@ mod held;
 mod holding;
 pub(crate) mod keeper;
 pub(crate) mod meters;
+mod operate;
 pub(crate) mod store;
 mod term;
 pub(crate) mod waiters;
@@ -44,7 +45,7 @@ use crate::registry::{LockClass, LockName};
 #[derive(Clone)]
 pub struct Locks {
     shared: Arc<Shared>,
-    times: Arc<HashMap<LockClass, Times>>,
+    times: Arc<HashMap<LockClass, LockTimes>>,
 }
 
 struct Shared {
@@ -64,12 +65,23 @@ pub(crate) struct Parts {
     pub(crate) overrides: Arc<Overrides>,
 }
 
-/// A class's times when they are not the registry's.
-#[derive(Clone, Copy)]
-struct Times {
-    ttl: Duration,
-    max_hold: Option<Duration>,
-    wait: Duration,
+/// A lock class's times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockTimes {
+    /// How long the backend keeps the lock of a holder that died.
+    pub ttl: Duration,
+    /// Renewed up to this long in all; `None`: never renewed.
+    pub max_hold: Option<Duration>,
+    /// How long a caller usually waits.
+    pub wait: Duration,
+}
+
+impl LockTimes {
+    /// The registry's.
+    pub const fn of(class: LockClass) -> Self {
+        let spec = class.spec();
+        Self { ttl: spec.ttl, max_hold: spec.max_hold, wait: spec.wait }
+    }
 }
 
 /// How long a caller waits for a lock that somebody else holds.
@@ -128,11 +140,11 @@ impl Retryable for LockError {
 }
 
 impl Locks {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts, times: HashMap<LockClass, LockTimes>) -> Self {
         meters::register();
         let Parts { store, process, waiters, keeper, overrides } = parts;
         let shared = Shared { store, process, waiters, keeper, overrides };
-        Self { shared: Arc::new(shared), times: Arc::default() }
+        Self { shared: Arc::new(shared), times: Arc::new(times) }
     }
 
     /// The same locks with other times for one class; all processes must use the same.
@@ -144,7 +156,7 @@ impl Locks {
         max_hold: Option<Duration>,
     ) -> Self {
         let wait = self.times(class).wait;
-        Arc::make_mut(&mut self.times).insert(class, Times { ttl, max_hold, wait });
+        Arc::make_mut(&mut self.times).insert(class, LockTimes { ttl, max_hold, wait });
         self
     }
 
@@ -243,12 +255,8 @@ impl Locks {
         Patience::UpTo(self.times(class).wait)
     }
 
-    fn times(&self, class: LockClass) -> Times {
-        if let Some(times) = self.times.get(&class) {
-            return *times;
-        }
-        let spec = class.spec();
-        Times { ttl: spec.ttl, max_hold: spec.max_hold, wait: spec.wait }
+    fn times(&self, class: LockClass) -> LockTimes {
+        self.times.get(&class).copied().unwrap_or_else(|| LockTimes::of(class))
     }
 
     fn mode(&self, class: LockClass) -> Mode {

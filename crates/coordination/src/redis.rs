@@ -4,18 +4,22 @@
 //! on which the process is told of locks that were handed to it. The latter two live on the
 //! keeper's thread, so that neither traffic nor a busy runtime delays them.
 
+pub(crate) mod deployment;
+mod inspect;
 pub(crate) mod link;
 pub(crate) mod locks;
+pub(crate) mod shards;
 pub(crate) mod subscriber;
 
 use std::sync::Arc;
 
-use deadpool_redis::redis::Client;
 use futures_util::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
+use self::deployment::{Deployment, Dialer};
 use self::link::{Link, Role};
 use self::locks::RedisLocks;
+use self::shards::Shards;
 use crate::ConnectError;
 use crate::lock::keeper::{Jobs, Keeper, Works};
 use crate::lock::store::{ProcessId, Store};
@@ -24,7 +28,8 @@ use crate::registry::key::Spelling;
 
 /// What runs on the keeper's thread when locks are kept on Redis.
 pub(crate) struct Background {
-    pub(crate) url: String,
+    pub(crate) deployment: Deployment,
+    pub(crate) shards: Option<Arc<Shards>>,
     pub(crate) process: ProcessId,
     pub(crate) label: String,
     pub(crate) spelling: Arc<Spelling>,
@@ -36,13 +41,20 @@ impl Background {
         waiters: Arc<Waiters>,
         tasks: TaskTracker,
     ) -> Result<Keeper, ConnectError> {
-        let client = Client::open(self.url.as_str()).map_err(ConnectError::Address)?;
+        let dialer = Dialer::new(&self.deployment)?;
         let channel = locks::channel(&self.spelling, self.process);
         let connect = async move |jobs: Arc<Jobs>| {
-            let link = Link::open(&self.url, self.spelling.namespace(), Role::Control).await?;
-            let locks = RedisLocks::new(Arc::new(link), self.spelling, &self.label);
+            let namespace = self.spelling.namespace();
+            let link = Arc::new(Link::open(&self.deployment, namespace, Role::Control).await?);
+            let shards = self.shards.clone();
+            let locks = RedisLocks::new(link, self.spelling, &self.label, shards.clone());
             let give_back = move |key, token| jobs.hand_on(key, token);
-            let listening = subscriber::run(client, channel, waiters, give_back);
+            let listening = async move {
+                match shards {
+                    Some(shards) => shards.run(waiters, give_back).await,
+                    None => subscriber::run(dialer, channel, waiters, give_back).await,
+                }
+            };
             Ok(Works { store: Store::Redis(locks), listening: listening.boxed_local() })
         };
         Ok(Keeper::start(tasks, connect)?)

@@ -45,6 +45,7 @@ pub(super) async fn each(mut guard: BatchGuard, wait: Duration) -> Result<BatchG
 /// gives that one back when another is busy. So two batches never wait for each other.
 pub(super) async fn all(mut guard: BatchGuard, wait: Duration) -> Result<BatchGuard, LockError> {
     let asked = Instant::now();
+    let wait = if guard.is_bound() { wait } else { Duration::ZERO };
     match take_all(&mut guard, asked + wait).await {
         Ok(has_waited) => {
             guard.observe();

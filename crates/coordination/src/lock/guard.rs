@@ -188,6 +188,11 @@ impl BatchGuard {
         Ask { key: name.key(), ttl: self.locks.times(class).ttl, is_fenced }
     }
 
+    /// Whether anything asked for is enforced.
+    pub(super) fn is_bound(&self) -> bool {
+        self.busy.iter().any(|name| self.is_enforced(name))
+    }
+
     fn is_enforced(&self, name: &LockName) -> bool {
         self.locks.mode(name.class()) == Mode::Enforce
     }
@@ -279,7 +284,7 @@ impl BatchGuard {
         for class in lost.iter().filter(|class| counted.insert(**class)) {
             let count = lost.iter().filter(|other| *other == class).count();
             meters::lost(*class, why, u64::try_from(count).unwrap_or(u64::MAX));
-            warn!(lock.class = class.spec().label, count, ?why, "locks were lost under their work");
+            warn!(lock.class = class.spec().label, count, ?why, "locks were lost while their work ran");
         }
     }
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::fence::Fence;
 use crate::redis::link::RedisAway;
 use crate::redis::locks::RedisLocks;
+use crate::registry::LockClass;
 use crate::registry::key::LockKey;
 
 /// A process, for the lives of its connections.
@@ -108,6 +109,8 @@ pub enum Broken {
     OwnerChanged,
     /// Nobody held it.
     Free,
+    /// No lock of the registry has such a name, or the prefix is shorter than 4 characters.
+    Unknown,
 }
 
 /// The backend did not do what it was asked; whether it will have done it is unknown, unless
@@ -173,6 +176,28 @@ impl Store {
     pub(crate) async fn leave(&self, waiting: &[(LockKey, Uuid)]) -> Result<(), StoreAway> {
         match self {
             Self::Redis(redis) => Ok(redis.leave(waiting).await?),
+        }
+    }
+
+    /// At most `limit` holders of a class's locks.
+    pub(crate) async fn holders(
+        &self,
+        class: LockClass,
+        limit: usize,
+    ) -> Result<Vec<Holder>, StoreAway> {
+        match self {
+            Self::Redis(redis) => Ok(redis.holders(class, limit).await?),
+        }
+    }
+
+    /// Takes a lock from its holder if that one's token still begins with `token_prefix`.
+    pub(crate) async fn break_lock(
+        &self,
+        key: &LockKey,
+        token_prefix: &str,
+    ) -> Result<Broken, StoreAway> {
+        match self {
+            Self::Redis(redis) => Ok(redis.break_lock(key, token_prefix).await?),
         }
     }
 

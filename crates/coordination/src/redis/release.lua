@@ -1,7 +1,8 @@
 -- Gives locks back; each goes to the first in its queue who still listens.
 -- KEYS: for each lock: the lock, its queue, its fence.
--- ARGV: PUBLISH or SPUBLISH, `leave` or `release`, then for each lock the owner's value.
--- Answers a flag for each lock: 1 released, 0 not the owner's any more.
+-- ARGV: PUBLISH or SPUBLISH, `release`, `leave` (the queue, too) or `break` (whoever's value begins
+-- so), then for each lock the owner's value.
+-- Answers for each lock: 1 released, 0 not the owner's any more; to `break` -1 when nobody had it.
 local FENCE_KEPT = 604800000
 local function next_fence(key)
   local time = redis.call('TIME')
@@ -38,11 +39,12 @@ for n = 1, #KEYS / 3 do
       end
     end
   end
-  if redis.call('GET', lock) == value then
+  local held = redis.call('GET', lock)
+  if held == value or (ARGV[2] == 'break' and held and held:sub(1, #value) == value) then
     hand_on(lock, queue, KEYS[3 * n])
     released[n] = 1
   else
-    released[n] = 0
+    released[n] = (ARGV[2] == 'break' and not held) and -1 or 0
   end
 end
 return released

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::PubSub;
-use deadpool_redis::redis::{Client, Msg, RedisError};
+use deadpool_redis::redis::RedisError;
 use futures_util::StreamExt as _;
 use kernel::chain;
 use thiserror::Error;
@@ -16,7 +16,7 @@ use tokio::time::{interval, sleep, timeout};
 use tracing::debug;
 use uuid::Uuid;
 
-use super::link::DIAL_TIMEOUT;
+use super::deployment::{DIAL_TIMEOUT, DialError, Dialer};
 use crate::lock::fence::Fence;
 use crate::lock::waiters::{Waiters, Wake};
 use crate::registry::key::LockKey;
@@ -28,6 +28,8 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Error)]
 enum SubscriberError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
     #[error("Redis does not take a subscription")]
     Failed(#[from] RedisError),
     #[error("Redis does not answer the subscriber in time")]
@@ -39,13 +41,13 @@ enum SubscriberError {
 /// Listens on `channel` for as long as it is polled; a lock for somebody who does not wait any more
 /// goes to `give_back`.
 pub(crate) async fn run(
-    client: Client,
+    dialer: Dialer,
     channel: String,
     waiters: Arc<Waiters>,
     give_back: impl Fn(LockKey, Uuid),
 ) {
     loop {
-        if let Err(error) = listen(&client, &channel, &waiters, &give_back).await {
+        if let Err(error) = listen(&dialer, &channel, &waiters, &give_back).await {
             debug!(error = %chain(&error), "the subscriber connects again");
         }
         sleep(AGAIN).await;
@@ -53,11 +55,13 @@ pub(crate) async fn run(
 }
 
 async fn listen(
-    client: &Client,
+    dialer: &Dialer,
     channel: &str,
     waiters: &Waiters,
     give_back: &impl Fn(LockKey, Uuid),
 ) -> Result<(), SubscriberError> {
+    // Asked anew each time: Sentinel may name another server by now.
+    let Some(client) = dialer.server().await? else { return Err(SubscriberError::Ended) };
     let subscribe = async {
         let mut connection = client.get_async_pubsub().await?;
         connection.subscribe(channel).await?;
@@ -69,7 +73,11 @@ async fn listen(
     loop {
         tokio::select! {
             message = messages.next() => match message {
-                Some(message) => dispatch(&message, waiters, give_back),
+                Some(message) => {
+                    if let Ok(text) = message.get_payload::<String>() {
+                        dispatch(&text, waiters, give_back);
+                    }
+                }
                 None => return Err(SubscriberError::Ended),
             },
             _ = check.tick() => {
@@ -80,8 +88,7 @@ async fn listen(
 }
 
 /// `release.lua` writes the messages: fence (0: none), token, key.
-fn dispatch(message: &Msg, waiters: &Waiters, give_back: &impl Fn(LockKey, Uuid)) {
-    let Ok(text) = message.get_payload::<String>() else { return };
+pub(super) fn dispatch(text: &str, waiters: &Waiters, give_back: &impl Fn(LockKey, Uuid)) {
     let mut fields = text.splitn(3, ' ');
     let (Some(fence), Some(token), Some(key)) = (fields.next(), fields.next(), fields.next())
     else {

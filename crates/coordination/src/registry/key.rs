@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
+use crate::lock::store::ProcessId;
+
 /// What a key holds; the letter keeps the kinds apart.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -56,6 +58,18 @@ impl LockKey {
         Self(tagged.to_owned())
     }
 
+    /// Reads what [`Self::plain`] wrote for a lock of `template`.
+    pub(crate) fn from_plain(template: &str, plain: &str) -> Option<Self> {
+        let (prefix, ids) = template.split_once(":{")?;
+        let found = plain.strip_prefix(prefix)?.strip_prefix(':')?;
+        // Only the first of two ids can be told by its end: it is an identifier of ours.
+        let (first, rest) = match found.find(':').filter(|_| ids.contains('{')) {
+            Some(end) => found.split_at_checked(end)?,
+            None => (found, ""),
+        };
+        (!first.is_empty()).then(|| Self(format!("{prefix}:{{{first}}}{rest}")))
+    }
+
     /// With the first id in braces, e.g. `whatsapp_send:{cnx_…}:15551234567`.
     pub(crate) fn tagged(&self) -> &str {
         &self.0
@@ -64,6 +78,10 @@ impl LockKey {
     /// As people, Laravel and the table in PostgreSQL spell it.
     pub(crate) fn plain(&self) -> String {
         self.0.replace(['{', '}'], "")
+    }
+
+    fn tag(&self) -> &str {
+        self.0.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(tag, _)| tag)
     }
 }
 
@@ -104,6 +122,44 @@ impl Spelling {
     /// Its last fence.
     pub(crate) fn fence(&self, key: &LockKey) -> String {
         self.beside('f', key)
+    }
+
+    /// A pattern that finds the locks of `template`, for `SCAN`.
+    pub(crate) fn search(&self, template: &str) -> String {
+        let prefix = template.split_once(":{").map_or(template, |(prefix, _)| prefix);
+        let start = match &self.laravel_prefix {
+            Some(laravel) => format!("{laravel}{prefix}:"),
+            None => format!("{}:l:{prefix}:", self.namespace),
+        };
+        let mut pattern = String::new();
+        for c in start.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.push('*');
+        pattern
+    }
+
+    /// Reads what [`Self::lock`] wrote for a lock of `template`.
+    pub(crate) fn read(&self, key: &str, template: &str) -> Option<LockKey> {
+        match &self.laravel_prefix {
+            Some(laravel) => LockKey::from_plain(template, key.strip_prefix(laravel.as_str())?),
+            None => {
+                let tagged = key.strip_prefix(&self.namespace)?.strip_prefix(":l:")?;
+                Some(LockKey::from_tagged(tagged))
+            }
+        }
+    }
+
+    /// The channel in the lock's slot on which a process listens, on a Redis Cluster.
+    pub(crate) fn shard_channel(&self, key: &LockKey, process: ProcessId) -> String {
+        let tag = match &self.laravel_prefix {
+            Some(_) => self.lock(key),
+            None => key.tag().to_owned(),
+        };
+        format!("{}:w:{{{tag}}}:{}", self.namespace, process.0.simple())
     }
 
     /// A key in the slot of the lock: by its tag, or, since Laravel's has none, by all of it.

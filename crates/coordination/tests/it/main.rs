@@ -15,11 +15,18 @@
 
 mod away;
 mod children;
+mod cluster;
+mod fence;
+mod handoff;
+mod laravel;
 mod limits;
 mod lock_batch;
 mod lock_loss;
 mod lock_release;
 mod metrics;
+mod operate;
 mod pacer;
 mod registry_page;
+mod renewal;
+mod sentinel;
 mod stack;
