@@ -39,8 +39,8 @@ pub use self::overrides::{Change, InForce, Mode, Override, Overrides, Overriding
 pub use self::postgres::{PgPool, PostgresAway};
 pub use self::redis::deployment::Deployment;
 pub use self::redis::link::RedisAway;
-pub use self::start::PgConnect;
 pub use self::registry::{LimitName, LockClass, LockName, Policy};
+pub use self::start::PgConnect;
 
 use self::lock::Parts;
 use self::postgres::Postgres;
@@ -197,7 +197,12 @@ impl Coordination {
     /// A process of its own whose locks are on `server`, for tests: on the current runtime and its
     /// clock, which may be paused. Limits are kept in process.
     pub fn in_memory(server: &MemoryServer, tasks: TaskTracker) -> Self {
-        Self::of(start::in_memory(server.clone(), tasks), "memory", Backend::default(), HashMap::new())
+        Self::of(
+            start::in_memory(server.clone(), tasks),
+            "memory",
+            Backend::default(),
+            HashMap::new(),
+        )
     }
 
     fn of(
@@ -215,14 +220,7 @@ impl Coordination {
         };
         let shared = Arc::clone(&overrides);
         let limiter = Limiter::new(Arc::clone(&link), limits, namespace, shared);
-        Self {
-            locks: Locks::new(parts, lock_times),
-            limiter,
-            overrides,
-            link,
-            postgres,
-            backend,
-        }
+        Self { locks: Locks::new(parts, lock_times), limiter, overrides, link, postgres, backend }
     }
 
     /// Overrides a mode or a limit for every process, within seconds, until it is cleared.

@@ -4,8 +4,8 @@
 //! - every time is the database's; a client's clock decides nothing that is shared;
 //! - no connection is held while somebody waits;
 //! - statements that touch several rows take them in the keys' byte order, so none deadlock;
-//! - a call is answered or given up within a second, and a database that does not answer is left
-//!   alone for a moment, so that its callers are refused at once.
+//! - a statement is answered or given up within a second, a connection within three; a database
+//!   that does not answer is left alone for a moment, so that its callers are refused at once.
 
 pub(crate) mod limits;
 pub(crate) mod listener;
@@ -20,7 +20,7 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use kernel::{Retryable, chain};
 use thiserror::Error;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 /// The connections that coordination uses, and nothing else: a few suffice, as none waits.
@@ -28,6 +28,8 @@ pub type PgPool = Pool<AsyncPgConnection>;
 
 /// The most a caller waits for an answer: a commit that has to wait for its disk, and no more.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most that getting a connection takes, mostly from the pool; with TLS and SCRAM where not.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a database that does not answer is left alone: doubles from the first to the second.
 const HOLD_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
@@ -103,9 +105,8 @@ impl Postgres {
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, QueryError>,
     ) -> Result<T, PostgresAway> {
-        let end = Instant::now() + RESPONSE_TIMEOUT;
-        let mut conn = timeout_at(end, self.pool.get()).await??;
-        match timeout_at(end, work(&mut conn)).await {
+        let mut conn = timeout(DIAL_TIMEOUT, self.pool.get()).await??;
+        match timeout(RESPONSE_TIMEOUT, work(&mut conn)).await {
             Ok(answer) => Ok(answer?),
             Err(elapsed) => {
                 // Whoever had it next would wait for the answer that is missing here.
@@ -125,7 +126,7 @@ impl Postgres {
 
     /// A connection of one's own, out of the pool.
     pub(crate) async fn dial(&self) -> Result<AsyncPgConnection, PostgresAway> {
-        Ok(Object::take(timeout(RESPONSE_TIMEOUT, self.pool.get()).await??))
+        Ok(Object::take(timeout(DIAL_TIMEOUT, self.pool.get()).await??))
     }
 
     fn ask_leave(&self) -> Result<(), PostgresAway> {
@@ -135,7 +136,7 @@ impl Postgres {
             Some(until) if now < until => Err(PostgresAway::LeftAlone),
             // This caller tries; the others are refused until it knows.
             Some(_) => {
-                breaker.closed_until = Some(now + RESPONSE_TIMEOUT);
+                breaker.closed_until = Some(now + DIAL_TIMEOUT + RESPONSE_TIMEOUT);
                 Ok(())
             }
             None => Ok(()),

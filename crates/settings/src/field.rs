@@ -157,3 +157,26 @@ impl Field for RedisMode {
         .to_owned()
     }
 }
+
+/// Where locks and limits are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CoordinationBackend {
+    /// On Redis.
+    #[default]
+    Redis,
+    /// In PostgreSQL.
+    Postgres,
+}
+
+impl Field for CoordinationBackend {
+    const FORM: &'static str = "redis or postgres";
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Redis => "redis",
+            Self::Postgres => "postgres",
+        }
+        .to_owned()
+    }
+}

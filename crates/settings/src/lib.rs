@@ -20,7 +20,7 @@ pub use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 pub use self::error::SettingsError;
-pub use self::field::{Entry, LogFormat, RedisMode, Secrecy};
+pub use self::field::{CoordinationBackend, Entry, LogFormat, RedisMode, Secrecy};
 pub use self::layers::{ReportLine, Source, Sources};
 pub use self::reference::reference;
 pub use self::sections::{

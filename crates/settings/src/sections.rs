@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use crate::field::{Entry, Field, LogFormat, RedisMode};
+use crate::field::{CoordinationBackend, Entry, Field, LogFormat, RedisMode};
 use crate::{ServerUrl, SettingsError, duration};
 
 /// The key that access tokens and app secrets are encrypted with; erased from memory when dropped.
@@ -92,6 +92,9 @@ section! {
 section! {
     /// Locks and limits, each by its name in the registry.
     Coordination, "coordination";
+    /// `redis`, or `postgres` to do without Redis. To change it, stop every process and wait for as
+    /// long as the longest ttl of a lock.
+    backend: CoordinationBackend = CoordinationBackend::Redis;
     /// Locks that differ from the registry: `name.mode=off|observe|enforce`, `name.ttl=30s`,
     /// `name.max_hold=10m`, `name.wait=2s`, separated by commas.
     locks: String = String::new();

@@ -52,19 +52,6 @@ impl Database {
     ///
     /// Outside a tokio runtime.
     pub fn new(options: DatabaseOptions) -> Result<Self, BuildError> {
-        Ok(Self { pool: Self::pool(options)? })
-    }
-
-    /// The pool alone, for a crate that brings its own statements.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`].
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
-    pub fn pool(options: DatabaseOptions) -> Result<Pool<AsyncPgConnection>, BuildError> {
         let mut config = ManagerConfig::default();
         // A connection lives on the runtime that made the pool: actix's workers have runtimes of their
         // own, and a connection driven by one of them would die with it.
@@ -78,12 +65,18 @@ impl Database {
         // no extra round trip for every checkout.
         config.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config(options.url, config);
-        Pool::builder(manager)
+        let pool = Pool::builder(manager)
             .max_size(options.pool_size)
             .wait_timeout(Some(options.wait))
             .create_timeout(Some(options.wait))
             .runtime(deadpool::Runtime::Tokio1)
-            .build()
+            .build()?;
+        Ok(Self { pool })
+    }
+
+    /// The pool itself, for who runs statements of its own.
+    pub fn into_pool(self) -> Pool<AsyncPgConnection> {
+        self.pool
     }
 
     /// Waits for a free connection.

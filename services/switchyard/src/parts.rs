@@ -14,7 +14,7 @@ use messaging::{Broker, BrokerOptions, Family, Topology};
 use relay::Relay;
 use sending::{Sender, SenderDependencies, SenderOptions};
 use service::{Auth, Health, KeyStore, Life, Need, StoredKey};
-use settings::{RedisMode, Settings, SettingsError};
+use settings::{CoordinationBackend, RedisMode, Settings, SettingsError};
 use storage::migrations::{self, MigrationError};
 use storage::sealed::Sealer;
 use storage::{Database, DatabaseOptions, StorageError, api_keys};
@@ -27,8 +27,8 @@ use crate::exit::{BROKER_AWAY, COORDINATION_UNFIT, DATABASE_AWAY, Failure, OrFix
 
 /// How long a starting process waits for PostgreSQL: as long as a restart of the server takes.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
-/// Connections of each of coordination's pools: it has one for its callers and one for its own thread.
-const OF_COORDINATION: usize = 2;
+/// Connections that locks and limits open at most, for each of their two threads.
+const COORDINATION_CONNECTIONS: usize = 3;
 /// Between two tries.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -135,22 +135,34 @@ impl Parts {
 }
 
 pub(crate) fn coordination(settings: &Settings) -> Result<coordination::Options, Failure> {
-    let Settings { redis, coordination, .. } = settings;
-    let mut options = coordination::Options::new(redis.url()?.expose(), &redis.namespace);
-    let database = DatabaseOptions { pool_size: OF_COORDINATION, ..database_options(settings)? };
-    options.postgres = Some(PgConnect::new(move || Database::pool(database.clone())));
-    options.deployment = match redis.mode {
-        RedisMode::Single => Deployment::from(redis.url()?.expose()),
-        RedisMode::Sentinel => {
-            Deployment::Sentinel { urls: redis.urls()?, master: redis.primary.clone() }
-        }
-        RedisMode::Cluster => Deployment::Cluster { urls: redis.urls()? },
+    let Settings { redis, coordination, database, .. } = settings;
+    let mut options = coordination::Options::new("", &redis.namespace);
+    match coordination.backend {
+        CoordinationBackend::Redis => options.deployment = deployment(redis)?,
+        CoordinationBackend::Postgres => options.backend = coordination::Backend::Postgres,
+    }
+    let database = DatabaseOptions {
+        url: database.url()?.expose().to_owned(),
+        pool_size: COORDINATION_CONNECTIONS,
+        wait: database.wait,
     };
+    options.postgres =
+        Some(PgConnect::new(move || Database::new(database.clone()).map(Database::into_pool)));
     options.laravel_prefix = redis.laravel_prefix.clone();
     options.label = format!("switchyard@{}", worker());
     options.adjust_locks(&coordination.locks).or_fix(COORDINATION_UNFIT)?;
     options.adjust_limits(&coordination.limits).or_fix(COORDINATION_UNFIT)?;
     Ok(options)
+}
+
+fn deployment(redis: &settings::Redis) -> Result<Deployment, Failure> {
+    Ok(match redis.mode {
+        RedisMode::Single => Deployment::from(redis.url()?.expose()),
+        RedisMode::Sentinel => {
+            Deployment::Sentinel { urls: redis.urls()?, master: redis.primary.clone() }
+        }
+        RedisMode::Cluster => Deployment::Cluster { urls: redis.urls()? },
+    })
 }
 
 async fn ping(db: Database) -> anyhow::Result<()> {
@@ -163,15 +175,6 @@ async fn ping(db: Database) -> anyhow::Result<()> {
 pub(crate) fn database(settings: &Settings) -> Result<Database, Failure> {
     Database::new(database_options(settings)?)
         .or_fix("correct database.pool_size and database.wait")
-}
-
-fn database_options(settings: &Settings) -> Result<DatabaseOptions, Failure> {
-    let section = &settings.database;
-    Ok(DatabaseOptions {
-        url: section.url()?.expose().to_owned(),
-        pool_size: usize::try_from(section.pool_size).unwrap_or(usize::MAX),
-        wait: section.wait,
-    })
 }
 
 /// What opens and seals secrets.

@@ -10,15 +10,15 @@ for i = 1, count do
   limit.setting, key = ARGV[5 + i * 10 - 1], key + keys
   -- This unit was admitted already and still counts.
   limit.is_known = not limit.paced and redis.call('ZSCORE', limit.key, unit .. ':1')
-  local lateness = limit.is_known and 0 or late(limit, need)
-  if lateness > 0 and lateness >= wait then wait, binding = lateness, i end
+  limit.late = limit.is_known and 0 or late(limit, need)
+  if limit.late > 0 and limit.late >= wait then wait, binding = limit.late, i end
   limits[i] = limit
 end
 
 local answer = {0, math.ceil(wait / 1000), binding}
 if binding > 0 then
   for _, limit in ipairs(limits) do
-    turned_away(limit, wait)
+    if limit.late > 0 then turned_away(limit, limit.late) end
     save(limit, limit.setting)
   end
   return answer

@@ -22,6 +22,7 @@ use super::script::{self, Reservation, Scripts};
 use super::shape::Ahead;
 use super::{Answer, Extent, Lane, Limit, Limiter, Permit};
 use crate::overrides::Overrides;
+use crate::redis::deployment::Deployment;
 use crate::redis::link::{Link, Role};
 use crate::registry::LimitName;
 
@@ -48,7 +49,11 @@ impl World {
             .unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
         let namespace = format!("test-{}", Uuid::now_v7().simple());
         let clock_key = format!("{namespace}:clock");
-        let link = Arc::new(Link::open(&url.as_str().into(), &namespace, Role::Calls).await.unwrap());
+        let link = Arc::new(
+            Link::open(&Deployment::Single { url: url.clone() }, &namespace, Role::Calls)
+                .await
+                .unwrap(),
+        );
         let clock = format!("redis.call('HMGET', '{clock_key}', 's', 'us')");
         let (overrides, scripts) = (Arc::new(Overrides::default()), Scripts::on_clock(&clock));
         let limiter = Limiter::with_scripts(link, None, &namespace, overrides, scripts);

@@ -82,7 +82,7 @@ local function read(at, key)
   if limit.paced then
     limit.interval = math.ceil(limit.interval / limit.factor)
     -- A debt beyond two windows was written under another clock.
-    local paid = moment(redis.call('GET', limit.key), math.max(2 * limit.window, HOUR))
+    local paid = moment(redis.call('GET', limit.key), 2 * limit.window)
     limit.paid = math.max(paid, clock)
   else
     read_log(limit)

@@ -14,8 +14,8 @@ use super::{Backend, Switch};
 use crate::lock::store::{Ask, Broken, Holder, Lease, Owner, Share, StoreAway, Take, Taken};
 use crate::postgres::locks::PgLocks;
 use crate::redis::locks::RedisLocks;
-use crate::registry::{LockClass, WhenAway};
 use crate::registry::key::LockKey;
+use crate::registry::{LockClass, WhenAway};
 
 /// The pause before something that failed on either backend is tried again.
 const AGAIN: Duration = Duration::from_millis(250);

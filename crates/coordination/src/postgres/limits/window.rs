@@ -110,10 +110,11 @@ fn logged(row: &Row, ask: &Ask, now: i64, unit: Uuid, need: u32) -> Room {
 
 fn paced(row: &Row, ask: &Ask, interval: i64, now: i64, need: u32) -> Room {
     let window = microseconds(ask.window);
-    // A debt beyond two windows was written under another clock.
-    let is_of_another_age = row.paid_us > now.saturating_add(window.saturating_mul(2));
-    let paid = if is_of_another_age { now } else { row.paid_us.max(now) };
     let burst = i64::from(ask.ceiling);
+    // More debt than two windows or the whole burst was written under another clock.
+    let most_debt = window.saturating_mul(2).max(burst.saturating_mul(interval));
+    let is_of_another_age = row.paid_us > now.saturating_add(most_debt);
+    let paid = if is_of_another_age { now } else { row.paid_us.max(now) };
     let free = (now.saturating_add(burst.saturating_mul(interval)) - paid).div_euclid(interval);
     let late = i64::from(need).saturating_sub(burst).saturating_mul(interval);
     let late_us = if need > ask.ceiling { window } else { paid.saturating_add(late) - now };
