@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test may panic"
 )]
 #![expect(clippy::disallowed_methods, reason = "a test may spawn, and reads where its servers are")]
