@@ -153,7 +153,7 @@ impl Desk {
             before: was,
             limit: now,
             per_ms: milliseconds(spec.per),
-            ends_in_ms: after.and_then(|row| row.change.lasts).map(milliseconds),
+            ends_in_ms: new.most.and(new.lasts).map(milliseconds),
             audit: audit::write(tx, entry).await?,
             version: after.map_or(Version(0), |row| Version(row.version)),
         })

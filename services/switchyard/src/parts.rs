@@ -173,8 +173,13 @@ async fn ping(db: Database) -> anyhow::Result<()> {
 
 /// The pool of `database.url`; connects when it is used.
 pub(crate) fn database(settings: &Settings) -> Result<Database, Failure> {
-    Database::new(database_options(settings)?)
-        .or_fix("correct database.pool_size and database.wait")
+    let section = &settings.database;
+    let options = DatabaseOptions {
+        url: section.url()?.expose().to_owned(),
+        pool_size: usize::try_from(section.pool_size).unwrap_or(usize::MAX),
+        wait: section.wait,
+    };
+    Database::new(options).or_fix("correct database.pool_size and database.wait")
 }
 
 /// What opens and seals secrets.
