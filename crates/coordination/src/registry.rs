@@ -9,8 +9,9 @@ mod limits;
 mod locks;
 mod page;
 
-pub use self::limits::{LimitName, Over, Policy, PolicySpec};
+pub use self::limits::{Adaptive, Algorithm, LimitAway, LimitName, Over, Policy, PolicySpec};
 pub use self::locks::{
-    Campaign, CampaignId, LockClass, LockName, LockSpec, Reminder, ReminderId, Tick, WhenAway,
+    Campaign, CampaignId, LockClass, LockName, LockSpec, Protection, Reminder, ReminderId, Tick,
+    WhenAway,
 };
 pub use self::page::page;

@@ -66,6 +66,8 @@ kinds! {
     Event, EventId, "evt";
     /// Identifies an API key.
     ApiKey, ApiKeyId, "key";
+    /// Identifies an entry of the audit log.
+    Audit, AuditId, "aud";
     /// Identifies a broker message that could not be handled.
     DeadLetter, DeadLetterId, "dlt";
 }

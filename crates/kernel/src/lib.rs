@@ -6,6 +6,7 @@ mod clock;
 mod failure;
 pub mod ids;
 mod names;
+mod statement;
 
 pub use self::clock::{Clock, ManualClock, SystemClock};
 pub use self::failure::{Retryable, chain};

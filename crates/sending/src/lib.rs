@@ -16,6 +16,7 @@
 //! - an attempt whose outcome is unknown is never repeated by a clock, only by the watermark;
 //! - messages to one person leave one after the other, in the order they were enqueued.
 
+mod admission;
 pub mod callback;
 mod content;
 mod doubt;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use coordination::{Limit, LimitName, Limiter};
+use coordination::{Feedback, Limit, LimitName, Limiter, Permit};
 use kernel::ids::{ConnectionId, MessageId};
 use kernel::{Clock, chain};
 use relay::Relay;
@@ -25,7 +25,7 @@ use crate::content::Content;
 use crate::lines::{Line, Lines};
 use crate::outcome::{Judged, judge};
 use crate::settler::{self, Job};
-use crate::{callback, doubt};
+use crate::{admission, callback, doubt};
 
 /// Requests in flight at once at most.
 const IN_FLIGHT: usize = 256;
@@ -39,7 +39,7 @@ pub struct SenderDependencies {
     pub db: Database,
     /// Opens access tokens.
     pub sealer: Sealer,
-    /// Asked before every request (R1).
+    /// Asked before every request (R1, R5).
     pub limiter: Limiter,
     /// Meta.
     pub graph: Arc<GraphClient>,
@@ -124,6 +124,14 @@ impl Sender {
     }
 }
 
+/// What may be claimed, and over which lines it leaves.
+struct Permitted {
+    permits: HashMap<MessageId, Permit>,
+    lines: HashMap<ConnectionId, Arc<Line>>,
+    /// Persons and connections that wait: the next look does not find them.
+    put_off: usize,
+}
+
 /// Connections that must rest, and until when.
 type Held = Arc<Mutex<HashMap<ConnectionId, Instant>>>;
 
@@ -145,17 +153,25 @@ impl Engine {
         while !stop.is_cancelled() {
             tokio::select! {
                 () = nudge.notified() => {}
-                () = tokio::time::sleep(self.options.poll) => {}
+                () = tokio::time::sleep(self.until_next_look()) => {}
                 () = stop.cancelled() => return,
             }
             while !stop.is_cancelled() && self.round_or_report().await {}
         }
     }
 
+    /// Until the next poll, or until the first connection that rests may send again.
+    fn until_next_look(&self) -> Duration {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let rests = held.values().map(|until| until.saturating_duration_since(now));
+        rests.min().map_or(self.options.poll, |rest| rest.min(self.options.poll))
+    }
+
     /// One round; `true` when there may be more to do at once.
     async fn round_or_report(&self) -> bool {
         match self.round().await {
-            Ok(posted) => posted > 0,
+            Ok(moved) => moved > 0,
             Err(error) => {
                 warn!(error = %chain(&error), "sending waits for the database");
                 false
@@ -163,19 +179,28 @@ impl Engine {
         }
     }
 
+    /// Returns how many messages were posted or put out of the way of others.
     async fn round(&self) -> Result<usize, StorageError> {
         let Some(slots) = self.slots().await else { return Ok(0) };
         let candidates = self.peek(slots.num_permits()).await?;
         if candidates.is_empty() {
             return Ok(0);
         }
-        let (ids, lines) = self.permitted(&candidates).await?;
-        if ids.is_empty() {
-            return Ok(0);
+        let Permitted { mut permits, lines, put_off } = self.permitted(&candidates).await?;
+        if permits.is_empty() {
+            return Ok(put_off);
         }
+        let ids: Vec<MessageId> = permits.keys().copied().collect();
         // The fence's deadline starts before the claim, so it ends before the ledger's does.
         let deadline = Instant::now() + self.options.attempt_deadline;
         let claimed = self.claim(&ids).await?;
+        for message in &claimed {
+            permits.remove(&message.message_id);
+        }
+        // Another process was faster.
+        for (_, permit) in permits {
+            self.limiter.refund(permit).await;
+        }
         let posted = claimed.len();
         let mut slots = slots;
         for message in claimed {
@@ -208,36 +233,51 @@ impl Engine {
         claim::peek(&mut conn, &held, most, self.clock.now()).await
     }
 
-    /// Those candidates whose connection has a token and room under its limit, asked before anything
-    /// is claimed: no claim waits for a limit.
-    async fn permitted(
-        &self,
-        candidates: &[Candidate],
-    ) -> Result<(Vec<MessageId>, HashMap<ConnectionId, Arc<Line>>), StorageError> {
-        let mut by_connection: HashMap<ConnectionId, Vec<MessageId>> = HashMap::new();
+    /// Those candidates whose connection has a token and whose limits have room.
+    async fn permitted(&self, candidates: &[Candidate]) -> Result<Permitted, StorageError> {
+        let mut by_connection: HashMap<ConnectionId, Vec<&Candidate>> = HashMap::new();
         for candidate in candidates {
-            by_connection.entry(candidate.connection_id).or_default().push(candidate.id);
+            by_connection.entry(candidate.connection_id).or_default().push(candidate);
         }
         let connections: Vec<ConnectionId> = by_connection.keys().copied().collect();
         let lines = self.lines.find(&connections).await?;
-        let mut permitted = Vec::new();
-        for (connection, mut ids) in by_connection {
-            let Some(line) = lines.get(&connection) else {
+        let mut permitted = Permitted { permits: HashMap::new(), lines, put_off: 0 };
+        let mut postponed = Vec::new();
+        for (connection, candidates) in by_connection {
+            let Some(line) = permitted.lines.get(&connection) else {
                 debug!(connection.id = %connection, "connection is archived: its messages wait");
                 self.hold(connection, LEFT_ALONE);
                 continue;
             };
-            let most = line.api_per_minute.unwrap_or(self.options.api_per_minute);
-            let limit = Limit::of(LimitName::WhatsAppApi(connection)).at_most(most);
-            let wanted = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-            let admitted = self.limiter.admit_up_to(&limit, wanted).await;
-            if admitted < wanted {
-                self.hold(connection, LEFT_ALONE);
+            let limit = Limit::of(LimitName::WhatsAppApi(connection));
+            let limit = match line.api_per_minute {
+                Some(own) => limit.at_most(own),
+                None => limit.by_default(self.options.api_per_minute),
+            };
+            let admitted = admission::ask(&self.limiter, connection, &limit, &candidates).await;
+            if let Some(rest) = admitted.rest {
+                self.hold(connection, rest);
+                permitted.put_off += 1;
             }
-            ids.truncate(usize::try_from(admitted).unwrap_or(usize::MAX));
-            permitted.extend(ids);
+            permitted.permits.extend(admitted.permits);
+            postponed.extend(admitted.postponed);
         }
-        Ok((permitted, lines))
+        permitted.put_off += postponed.len();
+        self.postpone(postponed).await?;
+        Ok(permitted)
+    }
+
+    /// Leaves messages alone whose person has to wait: they would stand in the way of others.
+    async fn postpone(&self, postponed: Vec<(MessageId, Duration)>) -> Result<(), StorageError> {
+        if postponed.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let until = |wait| now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::minutes(1));
+        let messages: Vec<_> =
+            postponed.into_iter().map(|(message, wait)| (message, until(wait))).collect();
+        let mut conn = self.db.connection().await?;
+        claim::postpone(&mut conn, &messages).await
     }
 
     async fn claim(&self, ids: &[MessageId]) -> Result<Vec<Claimed>, StorageError> {
@@ -263,16 +303,21 @@ impl Engine {
         }
         let (graph, clock) = (Arc::clone(&self.graph), Arc::clone(&self.clock));
         let (held, settled) = (Arc::clone(&self.held), self.settled.clone());
+        let limiter = self.limiter.clone();
         let task = async move {
-            let judged = call(&graph, &line, &message, deadline, clock.as_ref()).await;
+            let (judged, feedback) = call(&graph, &line, &message, deadline, clock.as_ref()).await;
+            let connection = message.connection_id;
             if let Some(rest) = judged.hold_connection {
-                hold(&held, message.connection_id, rest);
+                hold(&held, connection, rest);
             }
             let job = Job::new(message, judged);
             if settled.send(job).await.is_err() {
                 warn!("settler is gone: the attempt stays open");
             }
             drop(slot);
+            if let Some(feedback) = feedback {
+                limiter.feedback(connection, feedback).await;
+            }
         };
         self.tasks.spawn(task.instrument(span));
     }
@@ -302,13 +347,13 @@ async fn call(
     message: &Claimed,
     deadline: Instant,
     clock: &dyn Clock,
-) -> Judged {
+) -> (Judged, Option<Feedback>) {
     let content = match Content::decode(&message.content) {
         Ok(content) => content,
         Err(error) => {
             warn!(message.id = %message.message_id, error = %chain(&error), "message not sent");
             let outcome = Outcome::Failed { code: 0, http_status: 0 };
-            return Judged { outcome, hold_connection: None, label: "permanent" };
+            return (Judged { outcome, hold_connection: None, label: "permanent" }, None);
         }
     };
     let callback_data = callback::write(message.attempt_id, message.message_id, message.epoch);
@@ -325,5 +370,6 @@ async fn call(
         cancelled: None,
     };
     let sent = graph.send(request).await;
-    judge(sent, message.epoch, clock.now())
+    let feedback = admission::feedback(&sent, &message.recipient);
+    (judge(sent, message.epoch, clock.now()), feedback)
 }

@@ -131,3 +131,52 @@ impl Field for LogFormat {
         .to_owned()
     }
 }
+
+/// How Redis is deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedisMode {
+    /// One primary.
+    #[default]
+    Single,
+    /// A primary that Sentinel names.
+    Sentinel,
+    /// A Redis Cluster.
+    Cluster,
+}
+
+impl Field for RedisMode {
+    const FORM: &'static str = "single, sentinel or cluster";
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Single => "single",
+            Self::Sentinel => "sentinel",
+            Self::Cluster => "cluster",
+        }
+        .to_owned()
+    }
+}
+
+/// Where locks and limits are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CoordinationBackend {
+    /// On Redis.
+    #[default]
+    Redis,
+    /// In PostgreSQL.
+    Postgres,
+}
+
+impl Field for CoordinationBackend {
+    const FORM: &'static str = "redis or postgres";
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Redis => "redis",
+            Self::Postgres => "postgres",
+        }
+        .to_owned()
+    }
+}

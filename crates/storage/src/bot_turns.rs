@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::StorageError;
 use crate::events::first_id;
 use crate::send_ledger::Recipient;
-use crate::statement::statement;
+use kernel::statement;
 
 /// An inbound message that had no bot turn yet.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::StorageError;
 use crate::schema::conversations;
-use crate::statement::statement;
+use kernel::statement;
 
 /// A conversation as stored.
 #[derive(Clone, Debug, Queryable, Selectable)]

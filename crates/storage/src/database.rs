@@ -74,6 +74,11 @@ impl Database {
         Ok(Self { pool })
     }
 
+    /// The pool itself, for who runs statements of its own.
+    pub fn into_pool(self) -> Pool<AsyncPgConnection> {
+        self.pool
+    }
+
     /// Waits for a free connection.
     ///
     /// # Errors

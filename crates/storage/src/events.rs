@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::StorageError;
 use crate::schema::events;
-use crate::statement::statement;
+use kernel::statement;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]

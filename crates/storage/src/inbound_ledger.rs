@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 /// How long an event is remembered: Meta redelivers for up to 7 days (Cloud API docs, webhooks
 /// overview, 2 Dec 2025), so 30 leaves room for a queue that stood still.

@@ -23,7 +23,6 @@ pub mod outbox;
 pub mod schema;
 pub mod sealed;
 pub mod send_ledger;
-mod statement;
 pub mod status_pipeline;
 pub mod statuses;
 pub mod webhook_records;

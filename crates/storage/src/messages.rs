@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::StorageError;
 use crate::schema::{messages, outbound_messages};
-use crate::statement::statement;
+use kernel::statement;
 
 /// Who said it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

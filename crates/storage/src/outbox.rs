@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::StorageError;
 use crate::events::{Event, Row};
-use crate::statement::statement;
+use kernel::statement;
 
 statement! {
     Claim(before: DateTime<Utc>, most: i64)

@@ -21,7 +21,7 @@ use kernel::{UserId, WaId};
 use uuid::Uuid;
 
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 /// What kind of work a message comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

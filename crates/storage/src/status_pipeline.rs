@@ -13,7 +13,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 pub use self::pulse::Pulse;
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 /// A process that has been silent for this long may be dead, with statuses in its hands.
 const SILENT: TimeDelta = TimeDelta::seconds(3);

@@ -18,7 +18,7 @@ pub use self::parked::{drop_parked, take_parked};
 use self::progress::Progress;
 pub use self::progress::Status;
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 /// One status, as a webhook told it.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use kernel::ids::{ConnectionId, WorkspaceId};
 use uuid::Uuid;
 
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 /// An element to keep.
 #[derive(Clone, Debug)]

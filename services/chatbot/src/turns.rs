@@ -184,7 +184,7 @@ impl Turns {
         for turn in thread {
             let Decision::Reply { bot, rule, .. } = turn.decision else { continue };
             let name = LimitName::Bot(turn.waiting.conversation_id);
-            let limit = Limit::of(name).at_most(self.parts.per_minute);
+            let limit = Limit::of(name).by_default(self.parts.per_minute);
             let unit = turn.waiting.message_id.as_uuid();
             let asked = self.parts.limiter.check_unit(&limit, unit);
             match asked.instrument(turn.span.clone()).await {

@@ -1,5 +1,7 @@
 //! The command line: what may be typed, and which command it starts.
 
+mod ops;
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -9,13 +11,15 @@ use service::Role;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use crate::command::{config, demo, doctor, keys, migrate, run, simulator};
+pub(crate) use self::ops::{Acting, Limits, Locks, SetLimit, TakeLock};
+
+use crate::command::{config, demo, doctor, keys, limits, locks, migrate, run, simulator};
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 unhealthy, 5 somebody else is at it,
-130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 unhealthy, 4 not there,
+5 somebody else is at it, 130 interrupted.
 Settings: defaults, then /etc/switchyard/config.toml (or SWITCHYARD_CONFIG), then variables
 SWITCHYARD__SECTION__KEY; secrets also as …_FILE.";
 
@@ -32,7 +36,7 @@ struct Cli {
 /// Flags of every command.
 #[derive(Clone, Copy, Debug, clap::Args)]
 struct Global {
-    /// Print one JSON document
+    /// Print JSON: one document, or one on each line of a list
     #[arg(long, global = true)]
     json: bool,
     /// No colours
@@ -66,6 +70,12 @@ enum Command {
     Keys(Keys),
     /// Check everything the services need
     Doctor,
+    /// Locks: what there is, who holds what, and taking one away
+    #[command(subcommand)]
+    Locks(Locks),
+    /// Rate limits: what there is, who is near one, and changing one while everything runs
+    #[command(subcommand)]
+    Limits(Limits),
     /// The settings in force
     #[command(subcommand)]
     Config(Config),
@@ -96,6 +106,8 @@ pub(crate) enum Which {
     Conversations,
     /// Answers by rules, and hands messages to Meta
     Chatbot,
+    /// Serves what operators see and do: `/v1/ops`
+    Console,
 }
 
 impl Which {
@@ -106,6 +118,7 @@ impl Which {
             Self::WebhookIngest => "webhook-ingest",
             Self::Conversations => "conversations",
             Self::Chatbot => "chatbot",
+            Self::Console => "console",
         }
     }
 }
@@ -205,6 +218,8 @@ fn execute(command: Command, screen: Screen, talk: Talk) -> Result<Exit, Failure
             once(talk, keys::create(screen, &workspace, role))
         }
         Command::Doctor => once(talk, doctor::doctor(screen)),
+        Command::Locks(locks) => once(talk, locks::locks(screen, locks)),
+        Command::Limits(limits) => once(talk, limits::limits(screen, limits)),
         Command::Config(Config::Show { sources }) => config::show(screen, sources),
         Command::Demo(options) => demo::demo(screen, talk, options),
         Command::Simulator { listen, webhook_url, seed } => {
@@ -248,6 +263,14 @@ mod tests {
             "switchyard keys create --workspace acme --role admin",
             "switchyard doctor --json",
             "switchyard config show --sources",
+            "switchyard run console",
+            "switchyard locks ls --held --class campaign_send --json",
+            "switchyard locks show campaign_send:cmp_1",
+            "switchyard locks release campaign_send:cmp_1 --owner 0123456789abcdef --reason stuck --confirm campaign_send:cmp_1",
+            "switchyard limits ls --hot",
+            "switchyard limits show whatsapp_api cnx_1",
+            "switchyard limits set whatsapp_api 2000/min --connection cnx_1 --for 2h --reason launch",
+            "switchyard limits set bot default --reason over -n",
             "switchyard demo --exit --port 8080",
             "switchyard simulator --listen 127.0.0.1:0 --webhook-url http://127.0.0.1:8080/w",
         ] {
@@ -264,6 +287,9 @@ mod tests {
             "switchyard keys create --workspace acme --role king",
             "switchyard keys create --role admin",
             "switchyard -q -v doctor",
+            "switchyard locks release campaign_send:cmp_1",
+            "switchyard limits set bot 10/min",
+            "switchyard limits set whatsapp_api 10/min --connection cnx_1 --key cnx_1 --reason both",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -4,7 +4,10 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod keys;
+pub(crate) mod limits;
+pub(crate) mod locks;
 pub(crate) mod migrate;
+mod ops;
 pub(crate) mod run;
 pub(crate) mod simulator;
 

@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Usage,
     /// Something that was looked at is not well.
     Unhealthy,
+    /// What was named is not there.
+    NotFound,
     /// Somebody else is at it.
     Conflict,
     /// Ctrl-C before the end.
@@ -29,6 +31,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Unhealthy => 3,
+            Exit::NotFound => 4,
             Exit::Conflict => 5,
             Exit::Interrupted => 130,
         })
@@ -101,6 +104,9 @@ pub(crate) const DATABASE_AWAY: &str =
     "start PostgreSQL or correct database.url, then look again: switchyard doctor";
 /// What to do when Redis cannot be used.
 pub(crate) const REDIS_AWAY: &str = "correct redis.url, then look again: switchyard doctor";
+/// What to do when locks or limits are set by names or values that are not understood.
+pub(crate) const COORDINATION_UNFIT: &str =
+    "correct coordination.locks or coordination.limits; docs/registry.md names them";
 /// What to do when RabbitMQ cannot be used.
 pub(crate) const BROKER_AWAY: &str =
     "start RabbitMQ or correct amqp.url, then look again: switchyard doctor";

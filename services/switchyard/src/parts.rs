@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use coordination::Coordination;
+use coordination::{Coordination, Deployment, PgConnect};
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -14,7 +14,7 @@ use messaging::{Broker, BrokerOptions, Family, Topology};
 use relay::Relay;
 use sending::{Sender, SenderDependencies, SenderOptions};
 use service::{Auth, Health, KeyStore, Life, Need, StoredKey};
-use settings::{Settings, SettingsError};
+use settings::{CoordinationBackend, RedisMode, Settings, SettingsError};
 use storage::migrations::{self, MigrationError};
 use storage::sealed::Sealer;
 use storage::{Database, DatabaseOptions, StorageError, api_keys};
@@ -23,10 +23,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use whatsapp::graph::{GraphClient, GraphOptions};
 
-use crate::exit::{BROKER_AWAY, DATABASE_AWAY, Failure, OrFix, REDIS_AWAY};
+use crate::exit::{BROKER_AWAY, COORDINATION_UNFIT, DATABASE_AWAY, Failure, OrFix, REDIS_AWAY};
 
 /// How long a starting process waits for PostgreSQL: as long as a restart of the server takes.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
+/// Connections that locks and limits open at most, for each of their two threads.
+const COORDINATION_CONNECTIONS: usize = 3;
 /// Between two tries.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -51,11 +53,8 @@ impl Parts {
         let db = database(&settings)?;
         let sealer = sealer(&settings)?;
         let broker = broker_options(&settings, "switchyard")?;
-        let redis = &settings.redis;
-        let coordination =
-            Coordination::connect(redis.url()?.expose(), &redis.namespace, life.tasks().clone())
-                .await
-                .or_fix(REDIS_AWAY)?;
+        let coordination = Coordination::start(coordination(&settings)?, life.tasks().clone());
+        let coordination = coordination.await.or_fix(REDIS_AWAY)?;
         let stop_broker = CancellationToken::new();
         let broker = Broker::start(broker, life.tasks().clone(), stop_broker.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -135,6 +134,37 @@ impl Parts {
     }
 }
 
+pub(crate) fn coordination(settings: &Settings) -> Result<coordination::Options, Failure> {
+    let Settings { redis, coordination, database, .. } = settings;
+    let mut options = coordination::Options::new("", &redis.namespace);
+    match coordination.backend {
+        CoordinationBackend::Redis => options.deployment = deployment(redis)?,
+        CoordinationBackend::Postgres => options.backend = coordination::Backend::Postgres,
+    }
+    let database = DatabaseOptions {
+        url: database.url()?.expose().to_owned(),
+        pool_size: COORDINATION_CONNECTIONS,
+        wait: database.wait,
+    };
+    options.postgres =
+        Some(PgConnect::new(move || Database::new(database.clone()).map(Database::into_pool)));
+    options.laravel_prefix = redis.laravel_prefix.clone();
+    options.label = format!("switchyard@{}", worker());
+    options.adjust_locks(&coordination.locks).or_fix(COORDINATION_UNFIT)?;
+    options.adjust_limits(&coordination.limits).or_fix(COORDINATION_UNFIT)?;
+    Ok(options)
+}
+
+fn deployment(redis: &settings::Redis) -> Result<Deployment, Failure> {
+    Ok(match redis.mode {
+        RedisMode::Single => Deployment::from(redis.url()?.expose()),
+        RedisMode::Sentinel => {
+            Deployment::Sentinel { urls: redis.urls()?, master: redis.primary.clone() }
+        }
+        RedisMode::Cluster => Deployment::Cluster { urls: redis.urls()? },
+    })
+}
+
 async fn ping(db: Database) -> anyhow::Result<()> {
     let mut conn = db.connection().await?;
     diesel::sql_query("SELECT 1").execute(&mut conn).await?;
@@ -200,8 +230,13 @@ pub(crate) async fn await_schema(db: &Database) -> Result<(), Failure> {
 
 /// Who writes attempts into the ledger: machine and process, for whoever reads them later.
 fn worker() -> String {
+    format!("{}/{}", host(), std::process::id())
+}
+
+/// This machine's name.
+pub(crate) fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}/{}", host.trim(), std::process::id())
+    host.trim().to_owned()
 }
 
 /// The API keys of the database.

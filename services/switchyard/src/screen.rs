@@ -90,6 +90,14 @@ impl Screen {
         }
     }
 
+    /// One JSON document on one line: one of several.
+    pub(crate) fn json_line(&self, document: &impl Serialize) {
+        match serde_json::to_string(document) {
+            Ok(text) => self.data(&text),
+            Err(error) => self.talk(&format!("error: {error}")),
+        }
+    }
+
     /// An error and how to mend it; said even when quiet.
     pub(crate) fn failure(&self, failure: &Failure) {
         let mut out = stderr().lock();

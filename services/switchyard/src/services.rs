@@ -19,6 +19,7 @@ struct Routes {
     ingest: Option<Ingest>,
     conversations: Option<conversations::State>,
     chatbot: Option<Chatbot>,
+    console: Option<console::Desk>,
 }
 
 /// Starts `which` services; answers with the address of their routes.
@@ -50,13 +51,25 @@ pub(crate) async fn start(life: &Life, parts: Parts, which: Which) -> Result<Soc
 
 async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Failure> {
     let is_chosen = |service| which == Which::All || which == service;
+    let auth = Arc::clone(&parts.auth);
     let mut routes =
-        Routes { auth: Arc::clone(&parts.auth), ingest: None, conversations: None, chatbot: None };
+        Routes { auth, ingest: None, conversations: None, chatbot: None, console: None };
     if is_chosen(Which::WebhookIngest) {
         let started = webhook_ingest::start(life, ingest(parts));
         routes.ingest = Some(started.or_fix("correct meta.app_secret and meta.verify_token")?);
     }
     if which == Which::WebhookIngest {
+        return Ok(routes);
+    }
+    if is_chosen(Which::Console) {
+        routes.console = Some(console::start(console::Dependencies {
+            db: parts.db.clone(),
+            coordination: parts.coordination.clone(),
+            limits: parts.settings.limits.clone(),
+            clock: Arc::clone(&parts.clock),
+        }));
+    }
+    if which == Which::Console {
         return Ok(routes);
     }
     let relay = parts.relay(life);
@@ -135,6 +148,10 @@ impl Routes {
         }
         if let Some(chatbot) = &self.chatbot {
             chatbot.routes(config);
+        }
+        if let Some(desk) = &self.console {
+            config.app_data(Data::new(desk.clone()));
+            console::routes(config);
         }
     }
 }

@@ -72,7 +72,7 @@ impl Admission {
             }
             // A POST larger than the limit could never pass whole, and would be lost after days of
             // being delivered again: it costs all that there is.
-            let cost = share.events.min(share.line.per_minute);
+            let cost = share.events.min(self.limiter.in_force(&share.line.limit).most());
             match self.limiter.check(std::slice::from_ref(&share.line.limit), cost).await {
                 Decision::Go(permit) => {
                     permits.push(permit);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 use anyhow::Context;
-use coordination::Coordination;
+use coordination::{Backend, Coordination, Options, PgConnect};
 use kernel::SystemClock;
 use messaging::{Broker, BrokerOptions, Topology};
 use service::{Health, Life, Listener, serve};
-use settings::Settings;
+use settings::{CoordinationBackend, Settings};
 use storage::sealed::Sealer;
 use storage::{Database, DatabaseOptions};
 use tokio_util::sync::CancellationToken;
@@ -29,11 +29,19 @@ pub async fn run_alone(life: &Life, settings: Settings) -> anyhow::Result<()> {
     let broker = Broker::start(options, life.tasks().clone(), stop_broker.clone());
     let redis = &settings.redis;
     let tasks = life.tasks().clone();
-    let coordination =
-        Coordination::connect(redis.url()?.expose(), &redis.namespace, tasks).await?;
+    let mut options = match settings.coordination.backend {
+        CoordinationBackend::Redis => Options::new(redis.url()?.expose(), &redis.namespace),
+        CoordinationBackend::Postgres => Options::new("", &redis.namespace),
+    };
+    if settings.coordination.backend == CoordinationBackend::Postgres {
+        let database = database_options(&settings.database)?;
+        let pool = move || Database::new(database.clone()).map(Database::into_pool);
+        (options.backend, options.postgres) = (Backend::Postgres, Some(PgConnect::new(pool)));
+    }
+    let coordination = Coordination::start(options, tasks).await?;
     let dependencies = Dependencies {
         broker,
-        database: database(&settings.database)?,
+        database: Database::new(database_options(&settings.database)?)?,
         sealer: sealer(&settings.security)?,
         limiter: coordination.limiter().clone(),
         clock: Arc::new(SystemClock),
@@ -61,13 +69,12 @@ pub async fn run_alone(life: &Life, settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn database(settings: &settings::Database) -> anyhow::Result<Database> {
-    let options = DatabaseOptions {
+fn database_options(settings: &settings::Database) -> anyhow::Result<DatabaseOptions> {
+    Ok(DatabaseOptions {
         url: settings.url()?.expose().to_owned(),
         pool_size: usize::try_from(settings.pool_size)?,
         wait: settings.wait,
-    };
-    Ok(Database::new(options)?)
+    })
 }
 
 fn sealer(settings: &settings::Security) -> anyhow::Result<Sealer> {

@@ -41,7 +41,6 @@ pub(crate) enum OverLimit {
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) id: ConnectionId,
-    pub(crate) per_minute: u32,
     pub(crate) limit: Limit,
     pub(crate) over_limit: OverLimit,
 }
@@ -212,12 +211,15 @@ impl Directory {
 
 fn line_of(connection: &Connection, default_per_minute: u32) -> Line {
     let own = connection.webhook_per_minute.and_then(|own| u32::try_from(own).ok());
-    let per_minute = own.filter(|own| *own > 0).unwrap_or(default_per_minute);
+    let own = own.filter(|own| *own > 0);
     let id = connection.id();
+    let limit = Limit::of(LimitName::Webhook(id)).by_default(default_per_minute);
     Line {
         id,
-        per_minute,
-        limit: Limit::of(LimitName::Webhook(id)).at_most(per_minute),
+        limit: match own {
+            Some(own) => limit.at_most(own),
+            None => limit,
+        },
         over_limit: match connection.webhook_over_limit.as_str() {
             "refuse" => OverLimit::Refuse,
             _ => OverLimit::SlowLane,

@@ -43,6 +43,30 @@ impl LimitName {
         }
     }
 
+    /// The case of `policy` whose ids are `key`, as [`Self::key`] writes them.
+    pub fn parse(policy: Policy, key: &str) -> Option<Self> {
+        match policy {
+            Policy::WhatsAppApi => key.parse().ok().map(Self::WhatsAppApi),
+            Policy::TemplateSync => key.parse().ok().map(Self::TemplateSync),
+            Policy::Bot => key.parse().ok().map(Self::Bot),
+            Policy::Webhook => key.parse().ok().map(Self::Webhook),
+            Policy::Pair => {
+                let (connection, person) = key.split_once(':')?;
+                let person = person.trim_start_matches('+');
+                let connection = connection.parse().ok().filter(|_| !person.is_empty())?;
+                Some(Self::Pair(connection, WaId::new(person)))
+            }
+            Policy::Response => key.parse().ok().map(Self::Response),
+            Policy::Reminder => key.is_empty().then_some(Self::Reminder),
+        }
+    }
+
+    /// Its ids with colons between them, e.g. `cnx_…:15551234567`; empty for the limit of a whole
+    /// installation.
+    pub fn key(&self) -> String {
+        self.ids().join(":")
+    }
+
     pub(crate) fn ids(&self) -> Vec<Cow<'_, str>> {
         match self {
             Self::WhatsAppApi(id) | Self::TemplateSync(id) | Self::Webhook(id) => {
@@ -94,6 +118,49 @@ impl Over {
     }
 }
 
+/// How a limit is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// An exact log of admissions up to 1,000 units; above, strict GCRA with a burst of a tenth.
+    /// Neither admits more than the limit in any window.
+    Sliding,
+    /// The same with lanes: each [`Lane`](crate::Lane) may use the limit up to a ceiling of its own.
+    Lanes,
+}
+
+/// What an answer of Meta's changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adaptive {
+    /// Nothing.
+    No,
+    /// The rate of the whole connection.
+    Connection,
+    /// The next moment for this one person.
+    Pair,
+}
+
+/// What a limit answers while Redis is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitAway {
+    /// Wait: asking again every second.
+    Deny,
+    /// Go: something else protects.
+    Allow,
+    /// This process's part of the limit: the limit divided by the processes last seen alive.
+    LocalShare,
+}
+
+impl LimitAway {
+    /// How the registry's page says it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deny => "refused",
+            Self::Allow => "allowed",
+            Self::LocalShare => "each process keeps its share",
+        }
+    }
+}
+
 /// One line of the rate-limit registry.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicySpec {
@@ -107,6 +174,14 @@ pub struct PolicySpec {
     pub most: u32,
     /// The length of the sliding window.
     pub per: Duration,
+    /// How it is kept.
+    pub algorithm: Algorithm,
+    /// What Meta's answers change.
+    pub adaptive: Adaptive,
+    /// Whether processes take blocks in advance: for hot and for global keys.
+    pub is_leased: bool,
+    /// What is answered while Redis is away.
+    pub when_away: LimitAway,
     /// What is counted when the limit is reached.
     pub over: Over,
     /// What happens to the surplus, in words.

@@ -63,6 +63,8 @@ codes! {
     ConnectionNotAllowed = FORBIDDEN "connection_not_allowed" Never "The API key may not use this connection";
     /// A test key asked for something live.
     TestKeyLiveResource = FORBIDDEN "test_key_live_resource" Never "A test key cannot reach live resources";
+    /// It concerns every tenant; a workspace's key may not decide that.
+    InstallationOnly = FORBIDDEN "installation_only" Never "Only the installation's operator may do this";
     /// Nothing is there, or it belongs to somebody else.
     NotFound = NOT_FOUND "not_found" Never "Not found";
     /// The address exists, the method does not.

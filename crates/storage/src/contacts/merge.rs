@@ -7,7 +7,7 @@ use kernel::ids::ContactId;
 use uuid::Uuid;
 
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 statement! {
     LockBoth(keeps: Uuid, goes: Uuid) -> sql_types::Uuid {

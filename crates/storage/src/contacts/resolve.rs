@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Resolved, Sighting, Source, merge};
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 /// A row as the look-up sees it: id, workspace, `wa_id`, `user_id`, name.
 type Row = (Uuid, Uuid, Option<String>, Option<String>, Option<String>);

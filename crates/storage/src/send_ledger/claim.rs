@@ -8,26 +8,30 @@ use uuid::Uuid;
 
 use super::Recipient;
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 /// A message in doubt holds back later messages to the same person for this long and no longer
 /// (reliability: a stuck message must not silence a conversation).
 pub const HOLDS_BACK: TimeDelta = TimeDelta::seconds(5);
 
 /// A message that could be claimed now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Candidate {
     /// The message.
     pub id: MessageId,
     /// The number whose limit it needs.
     pub connection_id: ConnectionId,
+    /// The person whose limit it needs.
+    pub recipient: Recipient,
+    /// What kind of work it comes from.
+    pub source: String,
 }
 
 // The oldest open message of each person comes first; see `HOLDS_BACK`.
 statement! {
     Peek(blocked: Vec<Uuid>, now: DateTime<Utc>, held_since: DateTime<Utc>, most: i64)
-    -> (sql_types::Uuid, sql_types::Uuid) {
-        "SELECT o.id, o.connection_id FROM outbound_messages o \
+    -> (sql_types::Uuid, sql_types::Uuid, Text, Text, Text) {
+        "SELECT o.id, o.connection_id, o.recipient_kind, o.recipient, o.source FROM outbound_messages o \
          WHERE o.state = 'ready' AND (o.not_before IS NULL OR o.not_before <= "
         [now: Timestamptz]
         ") AND o.connection_id <> ALL(" [blocked: Array<sql_types::Uuid>]
@@ -52,14 +56,42 @@ pub async fn peek(
 ) -> Result<Vec<Candidate>, StorageError> {
     let blocked = blocked.iter().map(|id| id.as_uuid()).collect();
     let statement = Peek { blocked, now, held_since: now - HOLDS_BACK, most };
-    let rows: Vec<(Uuid, Uuid)> = statement.load(conn).await?;
+    let rows: Vec<(Uuid, Uuid, String, String, String)> = statement.load(conn).await?;
     Ok(rows
         .into_iter()
-        .map(|(id, connection)| Candidate {
+        .map(|(id, connection, kind, to, source)| Candidate {
             id: MessageId::from_uuid(id),
             connection_id: ConnectionId::from_uuid(connection),
+            recipient: Recipient::read(&kind, to),
+            source,
         })
         .collect())
+}
+
+statement! {
+    Postpone(ids: Vec<Uuid>, until: Vec<DateTime<Utc>>) -> () {
+        "UPDATE outbound_messages o SET not_before = greatest(o.not_before, p.until) \
+         FROM (SELECT m.id, s.until FROM outbound_messages m JOIN unnest("
+        [ids: Array<sql_types::Uuid>] ", " [until: Array<Timestamptz>]
+        ") AS s (id, until) ON s.id = m.id WHERE m.state = 'ready' \
+            ORDER BY m.id FOR UPDATE OF m SKIP LOCKED) p \
+         WHERE o.id = p.id"
+    }
+}
+
+/// Leaves messages that nobody has claimed alone until the moment given with each, e.g. because their
+/// person's limit is reached.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn postpone(
+    conn: &mut AsyncPgConnection,
+    messages: &[(MessageId, DateTime<Utc>)],
+) -> Result<(), StorageError> {
+    let (ids, until) = messages.iter().map(|(id, until)| (id.as_uuid(), *until)).unzip();
+    Postpone { ids, until }.execute(conn).await?;
+    Ok(())
 }
 
 /// A claimed message, with its committed attempt.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::OnDoubt;
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 /// Probes that were posted up to this long after an attempt (and ten minutes before: an older status
 /// that is missing never comes) must have had their status too.

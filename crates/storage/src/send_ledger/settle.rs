@@ -11,7 +11,7 @@ use kernel::ids::{AttemptId, MessageId};
 use uuid::Uuid;
 
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 /// What a response (or its absence) told about an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Status, StatusUpdate};
 use crate::StorageError;
-use crate::statement::statement;
+use kernel::statement;
 
 statement! {
     Park(

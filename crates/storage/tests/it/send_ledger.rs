@@ -162,3 +162,23 @@ async fn a_doubt_is_closed_once_and_never_overrules_an_acceptance() {
     assert_eq!((again.len(), again[0].epoch), (1, 2));
     assert_eq!(settle(&world, &claimed[1], accepted("wamid.B")).await.accepted.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postponed_message_is_left_alone_until_its_moment_and_lets_others_pass() {
+    let world = World::new().await;
+    let rows = vec![outbound(&world, "a", "1"), outbound(&world, "b", "2")];
+    let ids = enqueue(&world, rows).await;
+    let mut conn = world.conn().await;
+    let until = now() + TimeDelta::seconds(30);
+    claim::postpone(&mut conn, &[(ids[0], until)]).await.unwrap();
+    let found = claim::peek(&mut conn, &[], 10, until - TimeDelta::seconds(1)).await.unwrap();
+    assert_eq!(found.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [ids[1]]);
+    assert_eq!((found[0].recipient.as_str(), found[0].source.as_str()), ("2", "bot"));
+    // An earlier moment brings nothing forward, and what was claimed is not touched.
+    claim::postpone(&mut conn, &[(ids[0], now())]).await.unwrap();
+    assert_eq!(claim_all(world.db.database()).await.len(), 1);
+    claim::postpone(&mut conn, &[(ids[1], until)]).await.unwrap();
+    assert_eq!(world.count("outbound_messages WHERE not_before IS NOT NULL").await, 1);
+    let found = claim::peek(&mut conn, &[], 10, until).await.unwrap();
+    assert_eq!(found.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [ids[0]]);
+}

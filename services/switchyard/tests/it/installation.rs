@@ -22,10 +22,20 @@ pub(crate) struct Installation {
     pub(crate) db: TestDatabase,
     pub(crate) key: String,
     pub(crate) http: reqwest::Client,
+    pub(crate) redis_url: String,
+    /// Of its Redis keys.
+    pub(crate) namespace: String,
     amqp_url: String,
     prefix: String,
     env: BTreeMap<String, String>,
     processes: Vec<Process>,
+}
+
+/// What a command came to.
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// A running `switchyard run …`.
@@ -48,7 +58,7 @@ impl Installation {
         let meta = Simulator::start(SimulatorOptions::default()).await.unwrap();
         let env = [
             ("SWITCHYARD__DATABASE__URL", db.url().to_owned()),
-            ("SWITCHYARD__REDIS__URL", servers.redis_url),
+            ("SWITCHYARD__REDIS__URL", servers.redis_url.clone()),
             ("SWITCHYARD__REDIS__NAMESPACE", name.clone()),
             ("SWITCHYARD__AMQP__URL", servers.amqp_url.clone()),
             ("SWITCHYARD__AMQP__PREFIX", format!("{name}.")),
@@ -64,6 +74,8 @@ impl Installation {
             db,
             key: String::new(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            redis_url: servers.redis_url,
+            namespace: name.clone(),
             amqp_url: servers.amqp_url,
             prefix: format!("{name}."),
             env: env.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
@@ -82,14 +94,21 @@ impl Installation {
 
     /// Runs the binary to its end and returns what it printed on stdout.
     pub(crate) async fn command(&self, arguments: &[&str]) -> String {
+        let ended = self.run_to_end(arguments).await;
+        assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.err);
+        ended.out.trim().to_owned()
+    }
+
+    /// Runs the binary to its end, whatever that is.
+    pub(crate) async fn run_to_end(&self, arguments: &[&str]) -> Ended {
         let output = Command::new(env!("CARGO_BIN_EXE_switchyard"))
             .args(arguments)
             .envs(&self.env)
             .output()
             .await
             .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout).trim().to_owned()
+        let code = output.status.code().unwrap();
+        Ended { code, out: text(&output.stdout), err: text(&output.stderr) }
     }
 
     /// Starts `switchyard run WHAT` and waits until it is ready.

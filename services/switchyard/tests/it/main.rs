@@ -17,6 +17,7 @@ mod first_contact;
 mod fixtures;
 mod installation;
 mod once;
+mod ops;
 mod poison;
 mod private_stack;
 mod tenants;

@@ -1,9 +1,10 @@
 //! Raw SQL that PostgreSQL parses once per connection.
 //!
 //! Diesel never caches `sql_query`; a struct with a static [`diesel::query_builder::QueryId`] is
-//! cached. The hot statements, which take whole sets as arrays, are written with this macro.
+//! cached. The hot statements, which take whole sets as arrays, are written with this macro. It names
+//! diesel where it is used: this crate does not depend on it.
 
-/// Defines a statement: its binds, the row it returns, then the SQL with the binds in brackets.
+/// Defines a private, cached statement: its binds, the row it returns, then the SQL with the binds in brackets.
 ///
 /// ```ignore
 /// statement! {
@@ -12,6 +13,7 @@
 ///     }
 /// }
 /// ```
+#[macro_export]
 macro_rules! statement {
     ($name:ident($($bind:ident: $rust:ty),* $(,)?) -> $row:ty { $($part:tt)+ }) => {
         #[derive(diesel::query_builder::QueryId)]
@@ -22,7 +24,7 @@ macro_rules! statement {
                 &'b self,
                 mut out: diesel::query_builder::AstPass<'_, 'b, diesel::pg::Pg>,
             ) -> diesel::QueryResult<()> {
-                $(crate::statement::statement!(@part self, out, $part);)+
+                $($crate::statement!(@part self, out, $part);)+
                 Ok(())
             }
         }
@@ -38,4 +40,3 @@ macro_rules! statement {
         $out.push_sql($sql)
     };
 }
-pub(crate) use statement;

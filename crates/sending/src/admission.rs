@@ -1,0 +1,137 @@
+//! Asks the limits before anything is claimed: no claim waits for a limit.
+//!
+//! Each message asks its connection's limit (R1), in the lane of its source, and its person's (R5):
+//! both admit, or neither is charged. One round trip for a whole batch of a connection.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use coordination::{Decision, Feedback, Lane, Limit, LimitName, Limiter, Permit, Policy};
+use kernel::WaId;
+use kernel::ids::{ConnectionId, MessageId};
+use storage::send_ledger::Recipient;
+use storage::send_ledger::claim::Candidate;
+use whatsapp::ErrorClass;
+use whatsapp::graph::SendOutcome;
+
+/// What the limits said to the messages of one connection.
+#[derive(Default)]
+pub(crate) struct Admitted {
+    /// Those that may be sent now.
+    pub(crate) permits: HashMap<MessageId, Permit>,
+    /// Those whose person has to wait.
+    pub(crate) postponed: Vec<(MessageId, Duration)>,
+    /// How long the connection has to wait, when it has.
+    pub(crate) rest: Option<Duration>,
+}
+
+/// Asks for `candidates`, all of `connection`, whose limit is `line`.
+pub(crate) async fn ask(
+    limiter: &Limiter,
+    connection: ConnectionId,
+    line: &Limit,
+    candidates: &[&Candidate],
+) -> Admitted {
+    let mut by_lane: BTreeMap<Lane, Vec<&Candidate>> = BTreeMap::new();
+    for candidate in candidates {
+        by_lane.entry(lane(&candidate.source)).or_default().push(candidate);
+    }
+    let mut admitted = Admitted::default();
+    for (lane, candidates) in by_lane {
+        let line = line.clone().lane(lane);
+        let pairs: Vec<Option<Limit>> = candidates
+            .iter()
+            .map(|candidate| Some(pair(connection, &candidate.recipient).into()))
+            .collect();
+        let decisions = limiter.check_each(&line, &pairs).await;
+        for (candidate, decision) in candidates.into_iter().zip(decisions) {
+            match decision {
+                Decision::Go(permit) => {
+                    admitted.permits.insert(candidate.id, permit);
+                }
+                Decision::Wait { after, by: Policy::Pair } => {
+                    admitted.postponed.push((candidate.id, after));
+                }
+                Decision::Wait { after, .. } => {
+                    admitted.rest = Some(admitted.rest.unwrap_or_default().max(after));
+                }
+            }
+        }
+    }
+    admitted
+}
+
+/// What Meta's answer means for the limits of what comes next.
+pub(crate) fn feedback(sent: &SendOutcome, recipient: &Recipient) -> Option<Feedback> {
+    let SendOutcome::Rejected(error) = sent else { return None };
+    let (code, retry_after) = (error.code, error.retry_after);
+    match (error.class, code) {
+        (_, 131_048 | 368) => Some(Feedback::Blocked { code }),
+        (ErrorClass::SlowPair, 131_056) => {
+            Some(Feedback::PairThrottled { person: person(recipient), code, retry_after })
+        }
+        (ErrorClass::SlowConnection, _) => Some(Feedback::Throttled { code, retry_after }),
+        (ErrorClass::Retry, _) if error.http_status == 429 => {
+            Some(Feedback::Throttled { code: 429, retry_after })
+        }
+        _ => None,
+    }
+}
+
+/// Unknown sources are bulk: they overtake nobody.
+fn lane(source: &str) -> Lane {
+    match source {
+        "agent" => Lane::Agent,
+        "bot" => Lane::Chatbot,
+        "reminder" => Lane::Reminder,
+        _ => Lane::Campaign,
+    }
+}
+
+fn pair(connection: ConnectionId, recipient: &Recipient) -> LimitName {
+    LimitName::Pair(connection, person(recipient))
+}
+
+/// A person without a number is told apart by the user id in its place.
+fn person(recipient: &Recipient) -> WaId {
+    WaId::new(recipient.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use whatsapp::graph::GraphError;
+
+    use super::*;
+
+    fn rejected(class: ErrorClass, code: i32, http_status: u16) -> Option<Feedback> {
+        let sent = SendOutcome::Rejected(GraphError {
+            class,
+            code,
+            subcode: None,
+            http_status,
+            fbtrace_id: None,
+            retry_after: None,
+        });
+        feedback(&sent, &Recipient::Number(WaId::new("15551234567")))
+    }
+
+    #[test]
+    fn throttling_slows_what_it_concerns_and_nothing_else() {
+        for code in [4, 80_007, 130_429] {
+            let class = whatsapp::error_class::classify(code, None, Some(400));
+            let throttled = Feedback::Throttled { code, retry_after: None };
+            assert_eq!(rejected(class, code, 400), Some(throttled), "{code}");
+        }
+        let throttled = Feedback::Throttled { code: 429, retry_after: None };
+        assert_eq!(rejected(ErrorClass::Retry, 0, 429), Some(throttled));
+        let person = WaId::new("15551234567");
+        let throttled = Feedback::PairThrottled { person, code: 131_056, retry_after: None };
+        assert_eq!(rejected(ErrorClass::SlowPair, 131_056, 400), Some(throttled));
+        for code in [131_048, 368] {
+            let class = whatsapp::error_class::classify(code, None, Some(400));
+            assert_eq!(rejected(class, code, 400), Some(Feedback::Blocked { code }), "{code}");
+        }
+        assert_eq!(rejected(ErrorClass::Recipient, 131_026, 400), None);
+        assert_eq!(rejected(ErrorClass::Retry, 131_016, 500), None);
+    }
+}

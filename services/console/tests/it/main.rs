@@ -1,0 +1,9 @@
+//! The service against real servers.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step fails the test")]
+
+mod access;
+mod audit;
+mod limits;
+mod locks;
+mod world;
