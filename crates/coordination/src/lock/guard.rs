@@ -173,6 +173,8 @@ impl BatchGuard {
     /// Gives everything back and puts it among those asked for.
     pub(super) async fn give_up(&mut self) -> Result<(), StoreAway> {
         self.holding.release().await?;
+        // A new token: a late wake-up for the old one must not pass for a new grant.
+        self.holding = Holding::new(Arc::clone(&self.locks.shared));
         self.fences.clear();
         self.busy.append(&mut self.held);
         Ok(())
@@ -284,7 +286,12 @@ impl BatchGuard {
         for class in lost.iter().filter(|class| counted.insert(**class)) {
             let count = lost.iter().filter(|other| *other == class).count();
             meters::lost(*class, why, u64::try_from(count).unwrap_or(u64::MAX));
-            warn!(lock.class = class.spec().label, count, ?why, "locks were lost while their work ran");
+            warn!(
+                lock.class = class.spec().label,
+                count,
+                ?why,
+                "locks were lost while their work ran"
+            );
         }
     }
 }

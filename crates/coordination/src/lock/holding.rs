@@ -13,7 +13,7 @@ use super::Shared;
 use super::keeper::{Renewal, RenewalId};
 use super::store::{Ask, Lease, Owner, Queue, StoreAway, Take, Taken};
 use super::term::Term;
-use super::waiters::Waiting;
+use super::waiters::{Waiting, Wake};
 use crate::registry::key::LockKey;
 
 pub(super) struct Holding {
@@ -26,6 +26,9 @@ pub(super) struct Holding {
     is_doubtful: bool,
     term: Arc<Term>,
     renewal: Option<RenewalId>,
+    /// Kept for as long as the token may hold anything: a wake-up that comes late, after a question
+    /// was answered "yours", must not look like one for nobody and be given back.
+    waiting: Option<Waiting>,
 }
 
 impl Holding {
@@ -39,6 +42,7 @@ impl Holding {
             is_doubtful: false,
             term: Arc::default(),
             renewal: None,
+            waiting: None,
         }
     }
 
@@ -52,8 +56,17 @@ impl Holding {
     }
 
     /// Registers for wake-ups; before [`Self::take`] joins a queue.
-    pub(super) fn listen(&self) -> Waiting {
-        self.shared.waiters.register(self.owner.token)
+    pub(super) fn listen(&mut self) {
+        let register = || self.shared.waiters.register(self.owner.token);
+        self.waiting.get_or_insert_with(register);
+    }
+
+    /// The next wake-up, after [`Self::listen`].
+    pub(super) async fn woken(&mut self) -> Wake {
+        match &mut self.waiting {
+            Some(waiting) => waiting.woken().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Asks for each key; the answers are in order.
