@@ -6,7 +6,8 @@ use anyhow::ensure;
 use messaging::Family;
 use tokio::time::{Instant, sleep};
 
-use crate::figures::{Series, Target, number};
+use crate::driver::number;
+use crate::figures::{Series, Target};
 use crate::ingest::Sampled;
 use crate::installation::Installation;
 use crate::load::{PERSONS, Shape, throw};
