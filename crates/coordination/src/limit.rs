@@ -26,7 +26,7 @@ use self::denials::Denials;
 use self::local::LocalShare;
 use self::meters::Meters;
 use self::stock::Stock;
-use crate::link::Link;
+use crate::redis::link::Link;
 use crate::registry::{LimitName, Policy};
 
 /// A limit as it holds for one caller: the registry's default, unless set otherwise.

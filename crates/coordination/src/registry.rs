@@ -11,6 +11,7 @@ mod page;
 
 pub use self::limits::{LimitName, Over, Policy, PolicySpec};
 pub use self::locks::{
-    Campaign, CampaignId, LockClass, LockName, LockSpec, Reminder, ReminderId, Tick, WhenAway,
+    Campaign, CampaignId, LockClass, LockName, LockSpec, Protection, Reminder, ReminderId, Tick,
+    WhenAway,
 };
 pub use self::page::page;

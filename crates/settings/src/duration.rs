@@ -15,7 +15,8 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Durati
     })
 }
 
-fn parse(text: &str) -> Option<Duration> {
+/// Reads a whole number and a unit, e.g. `250ms`; `None` when it is not like that.
+pub fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (digits, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;

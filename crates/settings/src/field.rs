@@ -131,3 +131,29 @@ impl Field for LogFormat {
         .to_owned()
     }
 }
+
+/// How Redis is deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedisMode {
+    /// One primary.
+    #[default]
+    Single,
+    /// A primary that Sentinel names.
+    Sentinel,
+    /// A Redis Cluster.
+    Cluster,
+}
+
+impl Field for RedisMode {
+    const FORM: &'static str = "single, sentinel or cluster";
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Single => "single",
+            Self::Sentinel => "sentinel",
+            Self::Cluster => "cluster",
+        }
+        .to_owned()
+    }
+}

@@ -15,15 +15,16 @@ mod sections;
 mod server_url;
 mod validate;
 
+pub use self::duration::parse as duration;
 pub use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 pub use self::error::SettingsError;
-pub use self::field::{Entry, LogFormat, Secrecy};
+pub use self::field::{Entry, LogFormat, RedisMode, Secrecy};
 pub use self::layers::{ReportLine, Source, Sources};
 pub use self::reference::reference;
 pub use self::sections::{
-    Amqp, Chatbot, Conversations, Database, Http, Limits, MasterKey, Meta, Redis, Security,
+    Amqp, Chatbot, Conversations, Coordination, Database, Http, Limits, MasterKey, Meta, Redis, Security,
     Sending, Telemetry,
 };
 pub use self::server_url::{InvalidServerUrl, ServerUrl};
@@ -40,6 +41,8 @@ pub struct Settings {
     pub database: Database,
     /// Redis.
     pub redis: Redis,
+    /// Locks and limits, by name.
+    pub coordination: Coordination,
     /// RabbitMQ.
     pub amqp: Amqp,
     /// The listeners.
@@ -98,6 +101,7 @@ impl Settings {
         [
             self.database.entries(),
             self.redis.entries(),
+            self.coordination.entries(),
             self.amqp.entries(),
             self.http.entries(),
             self.meta.entries(),

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use crate::field::{Entry, Field, LogFormat};
+use crate::field::{Entry, Field, LogFormat, RedisMode};
 use crate::{ServerUrl, SettingsError, duration};
 
 /// The key that access tokens and app secrets are encrypted with; erased from memory when dropped.
@@ -78,6 +78,25 @@ section! {
     url: Option<ServerUrl> = None;
     /// Stands before every key, so that installations can share a server.
     namespace: String = "sw".to_owned();
+    /// `single`, `sentinel` (then `url` is a sentinel) or `cluster` (then `url` is a node).
+    mode: RedisMode = RedisMode::Single;
+    /// Further sentinels or nodes, URLs separated by commas.
+    others: Option<SecretString> = None;
+    /// What the sentinels call the primary.
+    primary: String = "mymaster".to_owned();
+    /// Prefix of a Laravel application's locks during a move, e.g.
+    /// `laravel_database_laravel_cache:`; locks then exclude those of its `Cache::lock`.
+    laravel_prefix: Option<String> = None;
+}
+
+section! {
+    /// Locks and limits, each by its name in the registry.
+    Coordination, "coordination";
+    /// Locks that differ from the registry: `name.mode=off|observe|enforce`, `name.ttl=30s`,
+    /// `name.max_hold=10m`, `name.wait=2s`, separated by commas.
+    locks: String = String::new();
+    /// Limits that differ from the registry: `name.mode=off|observe|enforce`, separated by commas.
+    limits: String = String::new();
 }
 
 section! {
@@ -219,6 +238,21 @@ required_url! {
     Database: "database.url";
     Redis: "redis.url";
     Amqp: "amqp.url";
+}
+
+impl Redis {
+    /// All sentinels or nodes: `url` and the others.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError::Missing`] when no URL is set.
+    pub fn urls(&self) -> Result<Vec<String>, SettingsError> {
+        let mut urls = vec![self.url()?.expose().to_owned()];
+        let others = self.others.as_ref().map_or("", |others| others.expose_secret());
+        let others = others.split(',').map(str::trim).filter(|url| !url.is_empty());
+        urls.extend(others.map(str::to_owned));
+        Ok(urls)
+    }
 }
 
 impl Meta {

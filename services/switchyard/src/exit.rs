@@ -101,6 +101,9 @@ pub(crate) const DATABASE_AWAY: &str =
     "start PostgreSQL or correct database.url, then look again: switchyard doctor";
 /// What to do when Redis cannot be used.
 pub(crate) const REDIS_AWAY: &str = "correct redis.url, then look again: switchyard doctor";
+/// What to do when locks or limits are set by names or values that are not understood.
+pub(crate) const COORDINATION_UNFIT: &str =
+    "correct coordination.locks or coordination.limits; docs/registry.md names them";
 /// What to do when RabbitMQ cannot be used.
 pub(crate) const BROKER_AWAY: &str =
     "start RabbitMQ or correct amqp.url, then look again: switchyard doctor";

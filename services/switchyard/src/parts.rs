@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use coordination::Coordination;
+use coordination::{Coordination, Deployment};
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -14,7 +14,7 @@ use messaging::{Broker, BrokerOptions, Family, Topology};
 use relay::Relay;
 use sending::{Sender, SenderDependencies, SenderOptions};
 use service::{Auth, Health, KeyStore, Life, Need, StoredKey};
-use settings::{Settings, SettingsError};
+use settings::{RedisMode, Settings, SettingsError};
 use storage::migrations::{self, MigrationError};
 use storage::sealed::Sealer;
 use storage::{Database, DatabaseOptions, StorageError, api_keys};
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use whatsapp::graph::{GraphClient, GraphOptions};
 
-use crate::exit::{BROKER_AWAY, DATABASE_AWAY, Failure, OrFix, REDIS_AWAY};
+use crate::exit::{BROKER_AWAY, COORDINATION_UNFIT, DATABASE_AWAY, Failure, OrFix, REDIS_AWAY};
 
 /// How long a starting process waits for PostgreSQL: as long as a restart of the server takes.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
@@ -51,11 +51,8 @@ impl Parts {
         let db = database(&settings)?;
         let sealer = sealer(&settings)?;
         let broker = broker_options(&settings, "switchyard")?;
-        let redis = &settings.redis;
-        let coordination =
-            Coordination::connect(redis.url()?.expose(), &redis.namespace, life.tasks().clone())
-                .await
-                .or_fix(REDIS_AWAY)?;
+        let coordination = Coordination::start(coordination(&settings)?, life.tasks().clone());
+        let coordination = coordination.await.or_fix(REDIS_AWAY)?;
         let stop_broker = CancellationToken::new();
         let broker = Broker::start(broker, life.tasks().clone(), stop_broker.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -133,6 +130,23 @@ impl Parts {
                 }
             })
     }
+}
+
+fn coordination(settings: &Settings) -> Result<coordination::Options, Failure> {
+    let Settings { redis, coordination, .. } = settings;
+    let mut options = coordination::Options::new(redis.url()?.expose(), &redis.namespace);
+    options.deployment = match redis.mode {
+        RedisMode::Single => Deployment::from(redis.url()?.expose()),
+        RedisMode::Sentinel => {
+            Deployment::Sentinel { urls: redis.urls()?, master: redis.primary.clone() }
+        }
+        RedisMode::Cluster => Deployment::Cluster { urls: redis.urls()? },
+    };
+    options.laravel_prefix = redis.laravel_prefix.clone();
+    options.label = format!("switchyard@{}", worker());
+    options.adjust_locks(&coordination.locks).or_fix(COORDINATION_UNFIT)?;
+    options.adjust_limits(&coordination.limits).or_fix(COORDINATION_UNFIT)?;
+    Ok(options)
 }
 
 async fn ping(db: Database) -> anyhow::Result<()> {

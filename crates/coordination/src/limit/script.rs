@@ -11,7 +11,7 @@ use deadpool_redis::redis::Script;
 use uuid::Uuid;
 
 use super::{Answer, Limit, Permit, Share, Shared};
-use crate::link::RedisAway;
+use crate::redis::link::RedisAway;
 use crate::registry::key::{Kind, physical};
 
 /// The largest limit that is kept as a log.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use kernel::ids::{ConnectionId, ContactId, Id, Kind, WorkspaceId};
 use kernel::{WaId, Wamid};
 
-use super::key::free_text;
+use super::key::{LockKey, free_text};
 
 /// Marks identifiers of campaigns.
 #[derive(Debug)]
@@ -85,7 +85,12 @@ impl LockName {
         }
     }
 
-    pub(crate) fn ids(&self) -> Vec<Cow<'_, str>> {
+    /// What the lock is called wherever it is kept.
+    pub(crate) fn key(&self) -> LockKey {
+        LockKey::new(self.class().spec().key, &self.ids())
+    }
+
+    fn ids(&self) -> Vec<Cow<'_, str>> {
         match self {
             Self::WebhookConnection(id) | Self::TemplateSync(id) => vec![id.to_string().into()],
             Self::WebhookMessage(wamid)
@@ -132,13 +137,40 @@ pub enum LockClass {
     WhatsAppSend,
 }
 
-/// What a caller gets while Redis is away.
+/// What keeps the data right at any concurrency, so that a class may run without its lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// The inbound ledger's unique key, claimed in the transaction that stores the event.
+    InboundLedger,
+    /// One consumer per lane, and behind it the inbound ledger.
+    LaneAndInboundLedger,
+    /// A state that moves forward only, by a conditional update under the row's lock.
+    RowState,
+    /// The send ledger: an attempt is committed before its request, one open attempt per message.
+    SendLedger,
+}
+
+impl Protection {
+    /// In words, for operators.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InboundLedger => "inbound ledger",
+            Self::LaneAndInboundLedger => "lane and inbound ledger",
+            Self::RowState => "row state",
+            Self::SendLedger => "send ledger",
+        }
+    }
+}
+
+/// What a caller gets while the locks' backend is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenAway {
-    /// The work runs unlocked; the line's protection suffices at any concurrency.
-    RunUnlocked,
+    /// The work runs unlocked, protected by this at any concurrency.
+    Skip(Protection),
     /// The work does not start: it would be wasteful or out of order without the lock.
-    Refuse,
+    Deny,
+    /// The lock is kept in PostgreSQL meanwhile; without that backend, as [`Self::Deny`].
+    Postgres,
 }
 
 /// One line of the lock registry.
@@ -160,7 +192,9 @@ pub struct LockSpec {
     pub when_taken: &'static str,
     /// What keeps the data right when the lock is skipped, lost or flushed.
     pub protection: &'static str,
-    /// What happens while Redis is away.
+    /// Each grant has a number that the database can compare ([`crate::Fence`]).
+    pub is_fenced: bool,
+    /// What happens while the backend is away.
     pub when_away: WhenAway,
 }
 

@@ -12,11 +12,11 @@ pub fn page() -> String {
          `crates/coordination/src/registry`; a test compares them\n\
          (`UPDATE_REGISTRY=1 cargo nextest run -p coordination registry` writes them anew).\n\n\
          Redis keys: `{namespace}:{kind}:` and the key below with its first id in braces, e.g. \
-         `sw:l:webhook_message:{wamid…}`. Kinds: `l` lock, `r` exact limit, `g` paced limit.\n\n\
+         `sw:l:webhook_message:{wamid…}`. Kinds: `l` lock, `q` its waiters, `f` its last fence, `r` exact limit, `g` paced limit.\n\n\
          ## Locks\n\n\
          A lock saves work and never carries correctness: \"protected by\" holds at any concurrency.\n\n\
-         | id | key | ttl | renewed up to | waits | when it is taken | protected by | Redis away |\n\
-         |---|---|---|---|---|---|---|---|\n",
+         | id | key | ttl | renewed up to | waits | fenced | when it is taken | protected by | Redis away |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
     for class in LockClass::ALL {
         page.push_str(&lock_line(class));
@@ -37,16 +37,18 @@ pub fn page() -> String {
 fn lock_line(class: LockClass) -> String {
     let spec = class.spec();
     let away = match spec.when_away {
-        WhenAway::RunUnlocked => "runs unlocked",
-        WhenAway::Refuse => "refused",
+        WhenAway::Skip(_) => "runs unlocked",
+        WhenAway::Deny => "refused",
+        WhenAway::Postgres => "kept in PostgreSQL",
     };
     let renewed = spec.max_hold.map_or_else(|| "–".to_owned(), seconds);
     format!(
-        "| {} | `{}` | {} | {renewed} | {} | {} | {} | {away} |\n",
+        "| {} | `{}` | {} | {renewed} | {} | {} | {} | {} | {away} |\n",
         spec.id,
         spec.key,
         seconds(spec.ttl),
         seconds(spec.wait),
+        if spec.is_fenced { "yes" } else { "–" },
         spec.when_taken,
         spec.protection,
     )

@@ -12,10 +12,17 @@
 #![expect(clippy::disallowed_methods, reason = "a test may spawn, and reads where its servers are")]
 
 mod away;
+mod cluster;
+mod fence;
+mod handoff;
+mod laravel;
 mod limits;
 mod lock_batch;
 mod lock_loss;
 mod lock_release;
 mod metrics;
+mod operate;
 mod registry_page;
+mod renewal;
+mod sentinel;
 mod stack;

@@ -13,7 +13,7 @@ async fn every_label_set_is_there_from_the_start_and_counts() {
     let start = page.render();
     for line in [
         r#"switchyard_lock_acquire_total{lock_class="whatsapp_send",outcome="timeout"} 0"#,
-        r#"switchyard_lock_lost_total{lock_class="webhook_message"} 0"#,
+        r#"switchyard_lock_lost_total{lock_class="webhook_message",why="taken"} 0"#,
         r#"switchyard_lock_degraded_total{lock_class="webhook_message"} 0"#,
         r#"switchyard_ratelimit_decisions_total{policy="bot",outcome="suppressed"} 0"#,
         r#"switchyard_ratelimit_decisions_total{policy="webhook",outcome="fallback"} 0"#,

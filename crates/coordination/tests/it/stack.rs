@@ -9,6 +9,7 @@ use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{Client, cmd};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
+use tempfile::TempDir;
 use uuid::Uuid;
 
 /// The Redis that all tests share.
@@ -54,16 +55,32 @@ pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+/// A port that nobody uses now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// A Redis that a test may freeze, kill and flush.
 pub(crate) struct OwnRedis {
     server: Option<Child>,
     port: u16,
+    arguments: Vec<String>,
+    /// What the server writes beside itself: a cluster's map, a sentinel's state.
+    _directory: TempDir,
 }
 
 impl OwnRedis {
     pub(crate) async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut redis = Self { server: None, port };
+        Self::start_with(&[]).await
+    }
+
+    /// With further arguments, e.g. for a replica.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let mut arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
+        arguments.extend(["--dir".to_owned(), directory.path().display().to_string()]);
+        let port = free_port();
+        let mut redis = Self { server: None, port, arguments, _directory: directory };
         redis.start_again().await;
         redis
     }
@@ -72,11 +89,16 @@ impl OwnRedis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it on the same port, empty.
     pub(crate) async fn start_again(&mut self) {
         let server = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no"])
+            .args(&self.arguments)
             .stdout(Stdio::null())
             .spawn();
         self.server = Some(server.expect("this test starts a redis-server of its own: install it"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LockSpec, WhenAway};
+use super::{LockSpec, Protection, WhenAway};
 
 pub(super) const WEBHOOK_CONNECTION: LockSpec = LockSpec {
     id: "L1",
@@ -13,7 +13,8 @@ pub(super) const WEBHOOK_CONNECTION: LockSpec = LockSpec {
     wait: Duration::from_secs(2),
     when_taken: "the work waits its turn; nothing is dropped",
     protection: "one consumer per lane, the message locks and the inbound ledger",
-    when_away: WhenAway::RunUnlocked,
+    is_fenced: false,
+    when_away: WhenAway::Skip(Protection::LaneAndInboundLedger),
 };
 
 pub(super) const WEBHOOK_MESSAGE: LockSpec = LockSpec {
@@ -25,7 +26,8 @@ pub(super) const WEBHOOK_MESSAGE: LockSpec = LockSpec {
     wait: Duration::from_secs(2),
     when_taken: "waits, then re-checks the ledger: already processed, or currently being processed",
     protection: "the inbound ledger's unique key, claimed in the transaction that stores the message",
-    when_away: WhenAway::RunUnlocked,
+    is_fenced: false,
+    when_away: WhenAway::Skip(Protection::InboundLedger),
 };
 
 pub(super) const WEBHOOK_STATUS: LockSpec = LockSpec {
@@ -37,7 +39,8 @@ pub(super) const WEBHOOK_STATUS: LockSpec = LockSpec {
     wait: Duration::from_secs(2),
     when_taken: "waits, then re-checks",
     protection: "the inbound ledger's unique key; statuses merge monotonically under the message's row lock",
-    when_away: WhenAway::RunUnlocked,
+    is_fenced: false,
+    when_away: WhenAway::Skip(Protection::InboundLedger),
 };
 
 pub(super) const CAMPAIGN_STATUS: LockSpec = LockSpec {
@@ -49,7 +52,8 @@ pub(super) const CAMPAIGN_STATUS: LockSpec = LockSpec {
     wait: Duration::from_secs(2),
     when_taken: "waits, then re-checks",
     protection: "the recipient's state moves forward only, by a conditional update",
-    when_away: WhenAway::RunUnlocked,
+    is_fenced: false,
+    when_away: WhenAway::Skip(Protection::RowState),
 };
 
 pub(super) const CAMPAIGN_SEND: LockSpec = LockSpec {
@@ -61,7 +65,8 @@ pub(super) const CAMPAIGN_SEND: LockSpec = LockSpec {
     wait: Duration::ZERO,
     when_taken: "the job goes back to the queue with a delay",
     protection: "one open send attempt per recipient (unique key)",
-    when_away: WhenAway::Refuse,
+    is_fenced: true,
+    when_away: WhenAway::Postgres,
 };
 
 pub(super) const TEMPLATE_SYNC: LockSpec = LockSpec {
@@ -73,7 +78,8 @@ pub(super) const TEMPLATE_SYNC: LockSpec = LockSpec {
     wait: Duration::ZERO,
     when_taken: "refused: Template sync is already in progress",
     protection: "templates are upserted in one transaction per page",
-    when_away: WhenAway::Refuse,
+    is_fenced: true,
+    when_away: WhenAway::Postgres,
 };
 
 pub(super) const CONTACT_IMPORT: LockSpec = LockSpec {
@@ -85,7 +91,8 @@ pub(super) const CONTACT_IMPORT: LockSpec = LockSpec {
     wait: Duration::ZERO,
     when_taken: "refused: Contact import is already in progress",
     protection: "one row per workspace and number (unique key); the import's position commits with its rows",
-    when_away: WhenAway::Refuse,
+    is_fenced: true,
+    when_away: WhenAway::Postgres,
 };
 
 pub(super) const CONTACT_EXPORT: LockSpec = LockSpec {
@@ -97,7 +104,8 @@ pub(super) const CONTACT_EXPORT: LockSpec = LockSpec {
     wait: Duration::ZERO,
     when_taken: "refused: Contact export is already in progress",
     protection: "every export writes a file of its own",
-    when_away: WhenAway::Refuse,
+    is_fenced: false,
+    when_away: WhenAway::Deny,
 };
 
 pub(super) const REMINDER_SCHEDULE: LockSpec = LockSpec {
@@ -109,7 +117,8 @@ pub(super) const REMINDER_SCHEDULE: LockSpec = LockSpec {
     wait: Duration::ZERO,
     when_taken: "the other instance skips the tick",
     protection: "a reminder falls due once (conditional update)",
-    when_away: WhenAway::Refuse,
+    is_fenced: true,
+    when_away: WhenAway::Postgres,
 };
 
 pub(super) const REMINDER_PROCESSING: LockSpec = LockSpec {
@@ -121,7 +130,8 @@ pub(super) const REMINDER_PROCESSING: LockSpec = LockSpec {
     wait: Duration::ZERO,
     when_taken: "skipped; the state is checked again inside the lock",
     protection: "one open send attempt per reminder (unique key)",
-    when_away: WhenAway::Refuse,
+    is_fenced: true,
+    when_away: WhenAway::Postgres,
 };
 
 pub(super) const VERIFICATION: LockSpec = LockSpec {
@@ -133,7 +143,8 @@ pub(super) const VERIFICATION: LockSpec = LockSpec {
     wait: Duration::from_secs(2),
     when_taken: "waits, then re-checks",
     protection: "the verification's state moves once, by a conditional update",
-    when_away: WhenAway::RunUnlocked,
+    is_fenced: false,
+    when_away: WhenAway::Skip(Protection::RowState),
 };
 
 pub(super) const WHATSAPP_SEND: LockSpec = LockSpec {
@@ -145,5 +156,6 @@ pub(super) const WHATSAPP_SEND: LockSpec = LockSpec {
     wait: Duration::from_secs(10),
     when_taken: "waits",
     protection: "the send ledger's attempt is committed before the request; the pair limit",
-    when_away: WhenAway::RunUnlocked,
+    is_fenced: false,
+    when_away: WhenAway::Skip(Protection::SendLedger),
 };

@@ -10,12 +10,9 @@
 
 use std::time::Duration;
 
-use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, ScriptInvocation,
-    ServerErrorKind,
+    self, Cmd, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind,
 };
-use deadpool_redis::{Connection, Manager, Pool, PoolError};
 use kernel::{Retryable, chain};
 use metrics::{Gauge, describe_gauge, gauge};
 use thiserror::Error;
@@ -26,12 +23,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::deployment::{Connection, Deployment, DialError, Dialer};
 use crate::ConnectError;
 
 /// The most a caller waits for an answer: ten times the slowest honest script.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(150);
-/// The most one dial takes, TLS included. Only the keeper dials.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause between probes of a Redis that does not answer.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// How often a quiet connection is checked, so that `/readyz` tells the truth without traffic.
@@ -65,36 +61,55 @@ impl Retryable for RedisAway {
 pub(crate) struct Link {
     live: watch::Sender<Option<Live>>,
     keeper: AbortHandle,
+    is_cluster: bool,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The callers' questions; its state is the process's.
+    Calls,
+    /// Renewals and leftover releases.
+    Control,
 }
 
 #[derive(Clone)]
 struct Live {
     /// Tells a failure on an older connection from one on this.
     generation: u64,
-    connection: MultiplexedConnection,
+    connection: Connection,
 }
 
 impl Link {
     /// Tries once to connect, then hands the connection to its keeper.
-    pub(crate) async fn open(url: &str, namespace: &str) -> Result<Self, ConnectError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(DIAL_TIMEOUT))
-            // Our own time-out spans the reload of a script as well.
-            .set_response_timeout(None);
-        let manager = Manager::new_with_config(url, config).map_err(ConnectError::Address)?;
+    pub(crate) async fn open(
+        deployment: &Deployment,
+        namespace: &str,
+        role: Role,
+    ) -> Result<Self, ConnectError> {
+        let dialer = Dialer::new(deployment)?;
+        let is_cluster = dialer.is_cluster();
         let live = watch::Sender::new(None);
         describe_gauge!("switchyard_redis_available", "1 while Redis answers.");
         let keeper = Keeper {
-            pool: Pool::builder(manager).max_size(1).build()?,
+            dialer,
             probe_key: format!("{namespace}:probe"),
             live: live.clone(),
-            available: gauge!("switchyard_redis_available"),
+            available: match role {
+                Role::Calls => gauge!("switchyard_redis_available"),
+                Role::Control => Gauge::noop(),
+            },
         };
         let first = keeper.try_dial().await;
         keeper.publish(0, first.clone());
         // A tracker of its own: the keeper ends with the link, so shutdown need not wait for it.
         let keeper = TaskTracker::new().spawn(keeper.run(first)).abort_handle();
-        Ok(Self { live, keeper })
+        Ok(Self { live, keeper, is_cluster })
+    }
+
+    /// Whether a script may only touch keys of one slot.
+    pub(crate) const fn is_cluster(&self) -> bool {
+        self.is_cluster
     }
 
     pub(crate) fn is_available(&self) -> bool {
@@ -112,17 +127,44 @@ impl Link {
         &self,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, RedisAway> {
-        let Some(mut live) = self.live.borrow().clone() else {
-            return Err(RedisAway::NotConnected);
+        let mut live = self.live()?;
+        let taught = async {
+            loop {
+                match call.invoke_async(&mut live.connection).await {
+                    // Flushed again between the lesson and the question.
+                    Err(error) if is_unknown_script(&error) => (),
+                    answer => return answer,
+                }
+            }
         };
-        match timeout(RESPONSE_TIMEOUT, call.invoke_async(&mut live.connection)).await {
+        let answer = timeout(RESPONSE_TIMEOUT, taught).await;
+        self.judge(live.generation, answer)
+    }
+
+    /// Runs one plain command.
+    pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisAway> {
+        let mut live = self.live()?;
+        let answer = timeout(RESPONSE_TIMEOUT, command.query_async(&mut live.connection)).await;
+        self.judge(live.generation, answer)
+    }
+
+    fn live(&self) -> Result<Live, RedisAway> {
+        self.live.borrow().clone().ok_or(RedisAway::NotConnected)
+    }
+
+    fn judge<T>(
+        &self,
+        generation: u64,
+        answer: Result<Result<T, RedisError>, Elapsed>,
+    ) -> Result<T, RedisAway> {
+        match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if concerns_only_the_call(&error) => {
                 warn!(error = %chain(&error), "Redis refused one command");
                 Err(error.into())
             }
-            Ok(Err(error)) => Err(self.give_up(live.generation, error.into())),
-            Err(elapsed) => Err(self.give_up(live.generation, elapsed.into())),
+            Ok(Err(error)) => Err(self.give_up(generation, error.into())),
+            Err(elapsed) => Err(self.give_up(generation, elapsed.into())),
         }
     }
 
@@ -148,6 +190,10 @@ impl Drop for Link {
     }
 }
 
+fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
 /// Whether other calls may still succeed: a key of a wrong type, say, must not cost everybody Redis.
 fn concerns_only_the_call(error: &RedisError) -> bool {
     matches!(
@@ -164,7 +210,7 @@ fn concerns_only_the_call(error: &RedisError) -> bool {
 }
 
 struct Keeper {
-    pool: Pool,
+    dialer: Dialer,
     probe_key: String,
     live: watch::Sender<Option<Live>>,
     available: Gauge,
@@ -173,8 +219,8 @@ struct Keeper {
 /// Why a new connection is not good enough.
 #[derive(Debug, Error)]
 enum ProbeError {
-    #[error("no connection to Redis")]
-    Dial(#[from] PoolError),
+    #[error(transparent)]
+    Dial(#[from] DialError),
     #[error("Redis did not take a write in time")]
     TimedOut(#[from] Elapsed),
     #[error("Redis refused a write")]
@@ -182,7 +228,7 @@ enum ProbeError {
 }
 
 impl Keeper {
-    async fn run(self, mut first: Option<MultiplexedConnection>) {
+    async fn run(self, mut first: Option<Connection>) {
         let mut hold_off = Duration::ZERO;
         for generation in 1.. {
             let connection = match first.take() {
@@ -202,13 +248,13 @@ impl Keeper {
         }
     }
 
-    fn publish(&self, generation: u64, connection: Option<MultiplexedConnection>) {
+    fn publish(&self, generation: u64, connection: Option<Connection>) {
         self.available.set(if connection.is_some() { 1.0 } else { 0.0 });
         self.live.send_replace(connection.map(|connection| Live { generation, connection }));
     }
 
     /// Dials until a connection answers.
-    async fn dial(&self) -> MultiplexedConnection {
+    async fn dial(&self) -> Connection {
         loop {
             if let Some(connection) = self.try_dial().await {
                 info!("Redis is back");
@@ -218,7 +264,7 @@ impl Keeper {
         }
     }
 
-    async fn try_dial(&self) -> Option<MultiplexedConnection> {
+    async fn try_dial(&self) -> Option<Connection> {
         match self.dial_once().await {
             Ok(connection) => Some(connection),
             Err(error) => {
@@ -228,14 +274,14 @@ impl Keeper {
         }
     }
 
-    async fn dial_once(&self) -> Result<MultiplexedConnection, ProbeError> {
-        let mut connection = Connection::take(self.pool.get().await?);
+    async fn dial_once(&self) -> Result<Connection, ProbeError> {
+        let mut connection = self.dialer.dial().await?;
         self.probe(&mut connection).await?;
         Ok(connection)
     }
 
     /// One write: a replica, a loading or a full Redis answers a ping but can not hold a lock.
-    async fn probe(&self, connection: &mut MultiplexedConnection) -> Result<(), ProbeError> {
+    async fn probe(&self, connection: &mut Connection) -> Result<(), ProbeError> {
         let mut write = redis::cmd("SET");
         write.arg(&self.probe_key).arg(1).arg("PX").arg(1_000);
         timeout(RESPONSE_TIMEOUT, write.query_async::<()>(connection)).await??;
@@ -243,7 +289,7 @@ impl Keeper {
     }
 
     /// Returns when a caller found the connection broken, or a check did.
-    async fn watch_over(&self, mut connection: MultiplexedConnection) {
+    async fn watch_over(&self, mut connection: Connection) {
         let mut live = self.live.subscribe();
         loop {
             let is_broken = timeout(CHECK_EVERY, live.wait_for(Option::is_none)).await.is_ok();
