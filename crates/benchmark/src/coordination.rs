@@ -7,6 +7,7 @@
 mod contest;
 mod cycles;
 mod faults;
+mod lanes;
 mod limits;
 mod many;
 mod server;
@@ -35,8 +36,8 @@ pub(crate) struct Options {
     /// One round of short turns: shows that everything works, gives no figures.
     #[arg(long)]
     quick: bool,
-    /// Only these parts: cycles, waiting, many, limits, faults.
-    #[arg(long, value_delimiter = ',', default_value = "cycles,waiting,many,limits,faults")]
+    /// Only these parts: cycles, waiting, many, limits, lanes, faults.
+    #[arg(long, value_delimiter = ',', default_value = "cycles,waiting,many,limits,lanes,faults")]
     only: Vec<String>,
     /// Where the report goes, besides stdout.
     #[arg(long, default_value = "target/bench/coordination.md")]
@@ -74,6 +75,9 @@ async fn measure(options: &Options) -> anyhow::Result<bool> {
     }
     if is_wanted("limits") {
         limits::run(&mut contest, &mut report).await?;
+    }
+    if is_wanted("lanes") {
+        lanes::run(&mut contest, &mut report).await?;
     }
     if is_wanted("faults") {
         faults::run(&mut contest, &mut report).await?;

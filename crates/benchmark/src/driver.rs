@@ -1,6 +1,7 @@
 //! One measured process of ours, or of a plain way to do the same; the peers' drivers have the same command line.
 
 mod batch;
+mod lanes;
 mod limits;
 mod line;
 mod loops;
@@ -78,6 +79,8 @@ async fn part(options: &Options) -> anyhow::Result<Value> {
         Part::Renew => batch::renew(options, &ours).await,
         Part::LimitRate => limits::rate(options, &ours).await,
         Part::LimitAsk => limits::ask(options, &ours).await,
+        Part::Lanes => lanes::lanes(options, &ours).await,
+        Part::Adaptive => lanes::adaptive(options, &ours).await,
         _ => loops::run(line, &ours).await,
     }
 }

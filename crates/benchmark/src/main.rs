@@ -16,6 +16,7 @@ mod ingest;
 mod installation;
 mod latency;
 mod load;
+mod lock_cost;
 mod machine;
 mod report;
 
@@ -60,8 +61,12 @@ pub(crate) struct Options {
     /// Decides what the simulated Meta draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only these parts: ingest, committed, everything, latency.
-    #[arg(long, value_delimiter = ',', default_value = "ingest,committed,everything,latency")]
+    /// Only these parts: ingest, committed, locks, everything, latency.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "ingest,committed,locks,everything,latency"
+    )]
     only: Vec<String>,
     /// Where the report goes, besides stdout.
     #[arg(long, default_value = "target/bench/report.md")]
@@ -151,6 +156,9 @@ async fn measure(
     let shapes = ingest::run(options, install, report, is_wanted("ingest")).await?;
     if is_wanted("committed") {
         end_to_end::run(options, install, report, &shapes, Staff::WithoutChatbot).await?;
+    }
+    if is_wanted("locks") {
+        lock_cost::run(options, install, report).await?;
     }
     if is_wanted("everything") {
         end_to_end::run(options, install, report, &shapes, Staff::Everybody).await?;

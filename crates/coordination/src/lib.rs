@@ -23,7 +23,9 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use self::adjust::AdjustError;
-pub use self::limit::{Decision, Limit, Limiter, Permit};
+pub use self::limit::{
+    Decision, Feedback, Lane, Learnt, Limit, Limiter, Pacer, Parked, Permit, Share, Slot, Usage,
+};
 pub use self::lock::{
     BatchGuard, Broken, Fence, Held, Hold, Holder, LockError, LockLost, Locked, Locks, Loss,
     LockTimes, Patience, StoreAway,
@@ -158,7 +160,7 @@ impl Coordination {
         let parts = Parts { store, process, waiters, keeper, overrides: shared };
         Ok(Self {
             locks: Locks::new(parts, lock_times),
-            limiter: Limiter::new(Arc::clone(&link), &namespace),
+            limiter: Limiter::new(Arc::clone(&link), &namespace, Arc::clone(&overrides)),
             overrides,
             link,
         })

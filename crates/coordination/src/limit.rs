@@ -1,17 +1,25 @@
-//! Sliding rate limits, asked in Redis, kept in process while Redis is away.
+//! Sliding rate limits, asked in Redis, shared out among the processes while Redis is away.
 //!
 //! Invariants:
 //! - no window of a limit's length holds more admissions than the limit, whoever asked and whatever
-//!   a client's clock says (Redis's own time decides);
+//!   a client's clock says (Redis's own time decides; no client's time is sent);
 //! - several limits are asked in one script: all admit, or none is charged;
 //! - a unit that was admitted is admitted again, free of charge, while it still counts;
-//! - the limiter never fails and never blocks: while Redis is away each process keeps the same
-//!   limit by itself, so the whole may reach the limit times the number of processes.
+//! - the limiter never fails and never blocks: while Redis is away the registry says per policy what
+//!   is answered.
 
 mod denials;
+mod each;
+mod feedback;
+mod inspect;
+mod lane;
 mod local;
 mod meters;
+mod modes;
+mod pacer;
+mod processes;
 mod script;
+mod shape;
 mod stock;
 
 use std::sync::Arc;
@@ -22,12 +30,23 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, debug, info_span};
 use uuid::Uuid;
 
+pub use self::feedback::Feedback;
+pub use self::inspect::{Learnt, Usage};
+pub use self::lane::Lane;
+pub use self::pacer::{Pacer, Parked, Share, Slot};
+
 use self::denials::Denials;
 use self::local::LocalShare;
 use self::meters::Meters;
+use self::processes::Processes;
+use self::script::Scripts;
 use self::stock::Stock;
+use crate::overrides::{Mode, Overrides};
 use crate::redis::link::Link;
-use crate::registry::{LimitName, Policy};
+use crate::registry::{LimitAway, LimitName, Policy};
+
+/// How soon a limit that is refused while Redis is away may be asked again.
+const DENIED_FOR: Duration = Duration::from_secs(1);
 
 /// A limit as it holds for one caller: the registry's default, unless set otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +54,14 @@ pub struct Limit {
     name: LimitName,
     most: u32,
     per: Duration,
+    lane: Lane,
 }
 
 impl Limit {
-    /// The registry's default.
+    /// The registry's default, asked in the first lane.
     pub const fn of(name: LimitName) -> Self {
         let spec = name.policy().spec();
-        Self { name, most: spec.most, per: spec.per }
+        Self { name, most: spec.most, per: spec.per, lane: Lane::Agent }
     }
 
     /// Another limit for the same window, e.g. what one connection was raised to.
@@ -54,6 +74,16 @@ impl Limit {
     #[must_use]
     pub fn per(self, per: Duration) -> Self {
         Self { per, ..self }
+    }
+
+    /// The same limit asked for work of another lane; only a connection's limit has lanes.
+    #[must_use]
+    pub fn lane(self, lane: Lane) -> Self {
+        Self { lane, ..self }
+    }
+
+    const fn policy(&self) -> Policy {
+        self.name.policy()
     }
 }
 
@@ -81,14 +111,40 @@ pub enum Decision {
 /// An admission; give it to [`Limiter::refund`] when it was not used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
-    limits: Vec<Limit>,
+    charges: Vec<Charge>,
     unit: Uuid,
-    units: u32,
+    /// The numbers of its first and last unit.
+    first: u32,
+    last: u32,
+    keeper: Keeper,
+}
+
+impl Permit {
+    /// What says which of several permits of a pace is the newest.
+    fn newest(&self) -> u64 {
+        self.charges.iter().map(|charge| charge.after).max().unwrap_or(0)
+    }
+}
+
+/// What one limit was charged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Charge {
+    limit: Limit,
+    /// What a paced limit was paid up to before and after, in us of Redis's clock; 0 for a log.
+    before: u64,
+    after: u64,
+}
+
+/// Who charged it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeper {
+    Redis,
+    Process,
 }
 
 /// How a question for several units may be answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Share {
+enum Extent {
     /// All of them or none.
     All,
     /// As many as fit.
@@ -98,7 +154,7 @@ enum Share {
 /// What Redis, or this process in its place, said.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    Granted(u32),
+    Granted(u32, Permit),
     Denied { after: Duration, binding: usize },
 }
 
@@ -111,17 +167,32 @@ pub struct Limiter {
 struct Shared {
     link: Arc<Link>,
     namespace: String,
+    overrides: Arc<Overrides>,
+    scripts: Scripts,
     local: LocalShare,
+    processes: Processes,
     denials: Denials,
     stock: Stock,
     meters: Meters,
 }
 
 impl Limiter {
-    pub(crate) fn new(link: Arc<Link>, namespace: &str) -> Self {
+    pub(crate) fn new(link: Arc<Link>, namespace: &str, overrides: Arc<Overrides>) -> Self {
+        Self::with_scripts(link, namespace, overrides, Scripts::default())
+    }
+
+    fn with_scripts(
+        link: Arc<Link>,
+        namespace: &str,
+        overrides: Arc<Overrides>,
+        scripts: Scripts,
+    ) -> Self {
         let shared = Shared {
+            processes: Processes::new(),
             link,
             namespace: namespace.to_owned(),
+            overrides,
+            scripts,
             local: LocalShare::default(),
             denials: Denials::default(),
             stock: Stock::default(),
@@ -135,14 +206,17 @@ impl Limiter {
     /// The limits of one question must share their first id (all of one connection, say). A cost
     /// above a limit can never be admitted.
     pub async fn check(&self, limits: &[Limit], cost: u32) -> Decision {
+        if let Some(sorted) = self.sorted(limits) {
+            return self.decide_sorted(sorted, Uuid::new_v4(), cost).await;
+        }
         let now = Instant::now();
         if let Some((after, by)) = self.shared.denials.find(limits, cost, now) {
             self.shared.meters.over(by, cost);
             return Decision::Wait { after, by };
         }
-        let decision = self.decide(limits, Uuid::now_v7(), cost).await;
+        let decision = self.decide(limits, Uuid::new_v4(), cost).await;
         if let Decision::Wait { after, by } = decision
-            && let Some(limit) = limits.iter().find(|limit| limit.name.policy() == by)
+            && let Some(limit) = limits.iter().find(|limit| limit.policy() == by)
         {
             self.shared.denials.note(limit, cost, now, after);
         }
@@ -154,16 +228,28 @@ impl Limiter {
     ///
     /// Limits above 1,000 units remember no units: there each question is charged.
     pub async fn check_unit(&self, limit: &Limit, unit: Uuid) -> Decision {
-        self.decide(std::slice::from_ref(limit), unit, 1).await
+        let limits = std::slice::from_ref(limit);
+        match self.sorted(limits) {
+            Some(sorted) => self.decide_sorted(sorted, unit, 1).await,
+            None => self.decide(limits, unit, 1).await,
+        }
     }
 
-    /// Admits as many of `units` as the limit has room for, from a block that this process took in
-    /// advance; for hot keys.
+    /// Admits as many of `units` as a leased limit has room for, from a block that this process took
+    /// in advance; for hot and for global keys.
     ///
     /// Blocks grow with demand up to a hundredth of the limit (256 at most) and are valid for a
     /// second, by which the window is lengthened, so that the limit holds for the use, too.
     pub async fn admit_up_to(&self, limit: &Limit, units: u32) -> u32 {
-        let policy = limit.name.policy();
+        let policy = limit.policy();
+        match self.shared.overrides.limit_mode(policy) {
+            Mode::Enforce => (),
+            Mode::Off => return units,
+            Mode::Observe => {
+                self.observe(limit, Uuid::new_v4(), units).await;
+                return units;
+            }
+        }
         let order = match self.shared.stock.take(limit, units, Instant::now()) {
             stock::Taken::Enough => {
                 self.shared.meters.allowed(policy, units);
@@ -190,10 +276,9 @@ impl Limiter {
         if order.block == 0 {
             return (0, false);
         }
-        let asked = std::slice::from_ref(&order.limit);
-        let now = Instant::now();
-        match script::admit(shared, asked, Uuid::now_v7(), order.block, Share::Some).await {
-            Ok(Answer::Granted(granted)) => {
+        let (asked, unit, now) = (std::slice::from_ref(limit), Uuid::new_v4(), Instant::now());
+        match script::admit(shared, asked, unit, order.block, Extent::Some).await {
+            Ok(Answer::Granted(granted, _)) => {
                 let used = granted.min(missing);
                 shared.stock.put(limit, granted.saturating_sub(used), now);
                 (used, false)
@@ -204,56 +289,92 @@ impl Limiter {
             }
             Err(away) => {
                 debug!(error = %chain(&away), "limit kept in process");
-                let (limits, unit, now) =
-                    (std::slice::from_ref(limit), Uuid::now_v7(), Instant::now());
-                match shared.local.admit(limits, unit, missing, Share::Some, now) {
-                    Answer::Granted(granted) => (granted, true),
+                match shared.decide_alone(asked, unit, missing, Extent::Some) {
+                    Answer::Granted(granted, _) => (granted, true),
                     Answer::Denied { .. } => (0, true),
                 }
             }
         }
     }
 
-    /// Takes an admission back that was not used. Lost when Redis is away: the limit is then
-    /// stricter than it need be until the window has passed.
+    /// Takes an admission back that was not used.
+    ///
+    /// Of a limit above 1,000 units only the newest admission can be taken back: the limit is
+    /// otherwise stricter than it need be until the window has passed, as it is when Redis is away.
     pub async fn refund(&self, permit: Permit) {
-        self.shared.denials.forget(&permit.limits);
-        self.shared.local.refund(&permit);
-        if let Err(away) = script::refund(&self.shared, &permit).await {
+        let shared = &self.shared;
+        shared.denials.forget(permit.charges.iter().map(|charge| &charge.limit.name));
+        if permit.keeper == Keeper::Process {
+            shared.local.refund(&permit);
+        } else if let Err(away) = script::refund(shared, &permit).await {
             debug!(error = %chain(&away), "refund lost");
         }
+    }
+
+    /// How many processes ask limits: what this one's share is when Redis is away. The number last
+    /// seen, counted every five seconds.
+    pub fn processes(&self) -> u32 {
+        self.shared.processes.alive()
+    }
+
+    /// Counts slots that were reserved and not used.
+    fn count_unused(&self, slots: usize) {
+        self.shared.meters.unused(slots);
     }
 
     async fn decide(&self, limits: &[Limit], unit: Uuid, units: u32) -> Decision {
         let shared = &self.shared;
         let span = info_span!("ratelimit", limit.count = limits.len());
-        let asked = script::admit(shared, limits, unit, units, Share::All).instrument(span);
+        let asked = script::admit(shared, limits, unit, units, Extent::All).instrument(span);
         let (answer, is_fallback) = match asked.await {
             Ok(answer) => (answer, false),
             Err(away) => {
                 debug!(error = %chain(&away), "limit kept in process");
-                let now = Instant::now();
-                (shared.local.admit(limits, unit, units, Share::All, now), true)
+                (shared.decide_alone(limits, unit, units, Extent::All), true)
             }
         };
-        let binding = |position: usize| limits.get(position).map(|limit| limit.name.policy());
-        let decision = match answer {
-            Answer::Denied { after, binding: position } if let Some(by) = binding(position) => {
-                Decision::Wait { after, by }
-            }
-            Answer::Granted(_) | Answer::Denied { .. } => {
-                Decision::Go(Permit { limits: limits.to_vec(), unit, units })
-            }
-        };
-        for policy in limits.iter().map(|limit| limit.name.policy()) {
-            match &decision {
-                _ if is_fallback => shared.meters.fallback(policy, units),
-                Decision::Go(_) => shared.meters.allowed(policy, units),
-                Decision::Wait { by, .. } if *by == policy => shared.meters.over(policy, units),
-                Decision::Wait { .. } => (),
-            }
-        }
+        let decision = answer.into_decision(limits);
+        shared.meters.decided(limits, units, &decision, is_fallback);
         debug!(event = "ratelimit.checked", is_admitted = matches!(decision, Decision::Go(_)));
         decision
     }
 }
+
+impl Answer {
+    fn into_decision(self, limits: &[Limit]) -> Decision {
+        match self {
+            Self::Granted(_, permit) => Decision::Go(permit),
+            Self::Denied { after, binding } => {
+                // What binds is one of `limits`.
+                let by = limits.get(binding).map_or(Policy::WhatsAppApi, Limit::policy);
+                Decision::Wait { after, by }
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// What this process answers while Redis is away, as the registry says.
+    fn decide_alone(&self, limits: &[Limit], unit: Uuid, units: u32, extent: Extent) -> Answer {
+        let away = |limit: &Limit| limit.policy().spec().when_away;
+        if let Some(binding) = limits.iter().position(|limit| away(limit) == LimitAway::Deny) {
+            return Answer::Denied { after: DENIED_FOR, binding };
+        }
+        let (positions, shares): (Vec<usize>, Vec<Limit>) = limits
+            .iter()
+            .enumerate()
+            .filter(|(_, limit)| away(limit) == LimitAway::LocalShare)
+            .map(|(position, limit)| (position, self.processes.share(limit)))
+            .unzip();
+        match self.local.admit(&shares, unit, units, extent, Instant::now()) {
+            Answer::Denied { after, binding } => {
+                let binding = positions.get(binding).copied().unwrap_or(binding);
+                Answer::Denied { after, binding }
+            }
+            granted @ Answer::Granted(..) => granted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

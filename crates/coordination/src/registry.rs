@@ -9,7 +9,7 @@ mod limits;
 mod locks;
 mod page;
 
-pub use self::limits::{LimitName, Over, Policy, PolicySpec};
+pub use self::limits::{Adaptive, Algorithm, LimitAway, LimitName, Over, Policy, PolicySpec};
 pub use self::locks::{
     Campaign, CampaignId, LockClass, LockName, LockSpec, Protection, Reminder, ReminderId, Tick,
     WhenAway,

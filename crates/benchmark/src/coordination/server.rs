@@ -67,6 +67,16 @@ impl Server {
         Ok(times.sum::<f64>() * 1e6)
     }
 
+    /// Scripts run so far, from whoever.
+    pub(crate) async fn script_calls(&mut self) -> anyhow::Result<f64> {
+        let info = self.info("commandstats").await?;
+        let scripts = info.lines().filter_map(|line| {
+            let (_, figures) = line.strip_prefix("cmdstat_eval")?.split_once("calls=")?;
+            figures.split(',').next()?.parse::<f64>().ok()
+        });
+        Ok(scripts.sum())
+    }
+
     async fn info(&mut self, section: &str) -> anyhow::Result<String> {
         Ok(redis::cmd("INFO").arg(section).query_async(&mut self.connection).await?)
     }

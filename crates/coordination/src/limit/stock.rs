@@ -1,7 +1,7 @@
 //! Units that this process took in advance for hot keys.
 //!
-//! Invariant: a block is used within [`VALID`] of being asked for, and was charged to a window that
-//! much longer, so no window of the limit's own length sees more uses than the limit.
+//! Invariant: a block is used within [`BLOCK_VALID`] of being asked for, and a leased limit's window is
+//! that much longer, so no window of the limit's own length sees more uses than the limit.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,15 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Limit;
+use super::shape::{BLOCK_VALID, largest_block};
 use crate::registry::LimitName;
 
-/// How long a block may be used.
-const VALID: Duration = Duration::from_secs(1);
 /// Blocks used up faster than this double, slower ones than twice this shrink: a process then holds
 /// a quarter of a second's demand, and leaves little unused.
 const BRISK: Duration = Duration::from_millis(250);
-/// A process takes at most a hundredth of the limit, and at most this, at a time.
-const LARGEST_BLOCK: u32 = 256;
 
 /// Never forgets a name: only hot keys come here, one for each connection.
 #[derive(Default)]
@@ -49,20 +46,18 @@ pub(super) struct Order {
     pub(super) in_hand: u32,
     /// Units to ask for; 0 while the limit is known to be used up.
     pub(super) block: u32,
-    /// The limit to ask, with its lengthened window.
-    pub(super) limit: Limit,
 }
 
 impl Stock {
     pub(super) fn take(&self, limit: &Limit, units: u32, now: Instant) -> Taken {
-        let largest = (limit.most / 100).clamp(1, LARGEST_BLOCK);
+        let largest = largest_block(limit.most);
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         let block = by_name.entry(limit.name.clone()).or_insert_with(|| Block::new(limit, now));
         if block.limit != *limit {
             *block = Block::new(limit, now);
         }
         let age = now.saturating_duration_since(block.taken);
-        if age >= VALID {
+        if age >= BLOCK_VALID {
             block.units = 0;
         }
         let in_hand = block.units.min(units);
@@ -77,9 +72,7 @@ impl Stock {
         }
         let wanted = (units - in_hand).max(block.size);
         let order = if now < block.dry_until { 0 } else { wanted };
-        let slack = if largest > 1 { VALID } else { Duration::ZERO };
-        let limit = limit.clone().per(limit.per + slack);
-        Taken::Part(Order { in_hand, block: order, limit })
+        Taken::Part(Order { in_hand, block: order })
     }
 
     /// Keeps what a block has left after its first use.

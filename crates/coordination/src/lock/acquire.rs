@@ -63,7 +63,8 @@ async fn take_all(guard: &mut BatchGuard, end: Instant) -> Result<bool, StoreAwa
         if guard.busy().is_empty() {
             break;
         }
-        let is_held = |taken: &&Taken| matches!(taken, Taken::Busy { free_in } if !free_in.is_zero());
+        let is_held =
+            |taken: &&Taken| matches!(taken, Taken::Busy { free_in } if !free_in.is_zero());
         let place = taken.iter().position(|taken| is_held(&taken)).unwrap_or(0);
         guard.give_up().await?;
         if Instant::now() >= end {

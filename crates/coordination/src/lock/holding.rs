@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Shared;

@@ -28,7 +28,10 @@ pub(super) fn register() {
     describe_counter!(DEGRADED, "Locks skipped because their backend was away.");
     describe_gauge!(HELD, "Locks held now.");
     describe_gauge!(WAITING, "Locks waited for now.");
-    describe_counter!(DROPPED, "Locks given back because their work failed, panicked or was cancelled.");
+    describe_counter!(
+        DROPPED,
+        "Locks given back because their work failed, panicked or was cancelled."
+    );
     describe_counter!(FENCED_OFF, "Writes of a lost lock's holder that the fence refused.");
     describe_histogram!(RENEW_LAG, "How much later than planned locks were renewed.");
     counter!(DROPPED).increment(0);

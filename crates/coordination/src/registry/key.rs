@@ -15,6 +15,10 @@ pub(crate) enum Kind {
     Log,
     /// A rate limit's pace: the time at which its debt is paid.
     Pace,
+    /// What a limit has learnt: its lanes' turns, and what Meta's answers changed.
+    Lanes,
+    /// The processes that ask limits.
+    Processes,
 }
 
 /// Puts a key together; `template` is the registry's spelling, e.g. `bot_rate_limit:{…}`.
@@ -27,6 +31,8 @@ pub(crate) fn physical(
     let kind = match kind {
         Kind::Log => 'r',
         Kind::Pace => 'g',
+        Kind::Lanes => 'a',
+        Kind::Processes => 'p',
     };
     let prefix = template.split_once(":{").map_or(template, |(prefix, _)| prefix);
     let mut key = format!("{namespace}:{kind}:{prefix}");

@@ -94,6 +94,49 @@ impl Over {
     }
 }
 
+/// How a limit is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// An exact log of admissions up to 1,000 units; above, strict GCRA with a burst of a tenth.
+    /// Neither admits more than the limit in any window.
+    Sliding,
+    /// The same with lanes: each [`Lane`](crate::Lane) may use the limit up to a ceiling of its own.
+    Lanes,
+}
+
+/// What an answer of Meta's changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adaptive {
+    /// Nothing.
+    No,
+    /// The rate of the whole connection.
+    Connection,
+    /// The next moment for this one person.
+    Pair,
+}
+
+/// What a limit answers while Redis is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitAway {
+    /// Wait: asking again every second.
+    Deny,
+    /// Go: something else protects.
+    Allow,
+    /// This process's part of the limit: the limit divided by the processes last seen alive.
+    LocalShare,
+}
+
+impl LimitAway {
+    /// How the registry's page says it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deny => "refused",
+            Self::Allow => "allowed",
+            Self::LocalShare => "each process keeps its share",
+        }
+    }
+}
+
 /// One line of the rate-limit registry.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicySpec {
@@ -107,6 +150,14 @@ pub struct PolicySpec {
     pub most: u32,
     /// The length of the sliding window.
     pub per: Duration,
+    /// How it is kept.
+    pub algorithm: Algorithm,
+    /// What Meta's answers change.
+    pub adaptive: Adaptive,
+    /// Whether processes take blocks in advance: for hot and for global keys.
+    pub is_leased: bool,
+    /// What is answered while Redis is away.
+    pub when_away: LimitAway,
     /// What is counted when the limit is reached.
     pub over: Over,
     /// What happens to the surplus, in words.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LockClass, Policy, WhenAway};
+use super::{Adaptive, Algorithm, LockClass, Policy, PolicySpec, WhenAway};
 
 /// The locks and limits as `docs/registry.md` shows them, up to the section on queues.
 pub fn page() -> String {
@@ -23,10 +23,10 @@ pub fn page() -> String {
     }
     page.push_str(
         "\n## Rate limits\n\n\
-         Sliding windows on Redis's clock. Defaults; each can be set per connection. While Redis is \
-         away every process keeps the same limit by itself.\n\n\
-         | id | key | default | over the limit |\n\
-         |---|---|---|---|\n",
+         Sliding windows on Redis's clock: an exact log up to 1,000 units, above it strict GCRA; no \
+         window ever holds more than the limit. Defaults; each can be set per connection.\n\n\
+         | id | key | default | kept as | over the limit | Redis away |\n\
+         |---|---|---|---|---|---|\n",
     );
     for policy in Policy::ALL {
         page.push_str(&limit_line(policy));
@@ -57,13 +57,31 @@ fn lock_line(class: LockClass) -> String {
 fn limit_line(policy: Policy) -> String {
     let spec = policy.spec();
     format!(
-        "| {} | `{}` | {} per {} | {} |\n",
+        "| {} | `{}` | {} per {} | {} | {} | {} |\n",
         spec.id,
         spec.key,
         spec.most,
         seconds(spec.per),
-        spec.then
+        kept_as(spec),
+        spec.then,
+        spec.when_away.as_str(),
     )
+}
+
+fn kept_as(spec: PolicySpec) -> String {
+    let mut words = vec![match spec.algorithm {
+        Algorithm::Sliding => "sliding window",
+        Algorithm::Lanes => "sliding window in lanes",
+    }];
+    match spec.adaptive {
+        Adaptive::No => (),
+        Adaptive::Connection => words.push("slowed by Meta's throttling"),
+        Adaptive::Pair => words.push("pushed back by 131056"),
+    }
+    if spec.is_leased {
+        words.push("taken in blocks");
+    }
+    words.join(", ")
 }
 
 fn seconds(time: Duration) -> String {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use coordination::{
-    Coordination, Decision, Health, Limit, LimitName, LockError, LockName, Locked, Patience,
+    Coordination, Decision, Health, Limit, LimitName, LockError, LockName, Locked, Patience, Policy,
 };
 use deadpool_redis::redis::cmd;
 use kernel::ids::{ConnectionId, ConversationId};
-use kernel::{Retryable, Wamid};
+use kernel::{Retryable, WaId, Wamid};
 use tokio::time::Instant;
 
 use crate::stack::{OwnRedis, connect, exists, median, raw, until};
@@ -64,6 +64,66 @@ async fn without_redis_each_process_keeps_the_limit_by_itself() {
     let webhooks = Limit::of(LimitName::Webhook(ConnectionId::new()));
     assert_eq!(here.limiter().admit_up_to(&webhooks, 70).await, 70);
     assert_eq!(here.limiter().admit_up_to(&webhooks, 70).await, 30);
+}
+
+#[tokio::test]
+async fn without_redis_the_processes_share_the_limit() {
+    let mut own = OwnRedis::start().await;
+    let mut processes = Vec::new();
+    for _ in 0..3 {
+        processes.push(connect(&own.url(), "sw").await);
+    }
+    let first = Limit::of(LimitName::Reminder);
+    for here in &processes {
+        let asked = here.limiter().check(std::slice::from_ref(&first), 1).await;
+        assert!(matches!(asked, Decision::Go(_)), "{asked:?}");
+    }
+    for here in &processes {
+        until("all are counted", async || here.limiter().processes() == 3).await;
+    }
+    own.kill();
+    for (most, each) in [(100, 33), (5, 1), (2, 1), (0, 0)] {
+        let limit = Limit::of(LimitName::Bot(ConversationId::new())).at_most(most);
+        for here in &processes {
+            let mut admitted = 0;
+            for _ in 0..120 {
+                let asked = here.limiter().check(std::slice::from_ref(&limit), 1).await;
+                admitted += u32::from(matches!(asked, Decision::Go(_)));
+            }
+            assert_eq!(admitted, each, "of {most}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_redis_the_registry_says_what_a_limit_answers() {
+    let mut own = OwnRedis::start().await;
+    let here = connect(&own.url(), "sw").await;
+    own.kill();
+    let connection = ConnectionId::new();
+    let pair = Limit::of(LimitName::Pair(connection, WaId::new("1"))).at_most(1);
+    for _ in 0..5 {
+        let asked = here.limiter().check(std::slice::from_ref(&pair), 1).await;
+        assert!(matches!(asked, Decision::Go(_)), "{asked:?}");
+    }
+    let sync = Limit::of(LimitName::TemplateSync(connection));
+    let asked = here.limiter().check(&[pair, sync], 1).await;
+    assert!(matches!(asked, Decision::Wait { by: Policy::TemplateSync, .. }), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_flushed_redis_forgets_what_was_used_and_nothing_else() {
+    let own = OwnRedis::start().await;
+    let here = connect(&own.url(), "sw").await;
+    let limit = Limit::of(LimitName::Bot(ConversationId::new()));
+    for _ in 0..2 {
+        let asked = here.limiter().check(std::slice::from_ref(&limit), 5).await;
+        assert!(matches!(asked, Decision::Go(_)), "{asked:?}");
+        let used = here.limiter().show(&limit).await.unwrap().used;
+        assert_eq!(used, 5);
+        cmd("FLUSHALL").exec_async(&mut raw(&own.url()).await).await.unwrap();
+    }
+    assert_eq!(here.health(), Health::Available);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coordination::{Coordination, Decision, Limit, LimitName, Policy};
+use coordination::{Coordination, Decision, Lane, Limit, LimitName, Mode, Overriding, Policy};
 use deadpool_redis::redis::cmd;
 use kernel::WaId;
 use kernel::ids::{ConnectionId, ConversationId};
@@ -176,7 +176,8 @@ async fn no_window_holds_more_than_an_exact_limit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_window_holds_more_than_a_paced_limit() {
     let window = Duration::from_millis(500);
-    let limit = Limit::of(LimitName::Reminder).at_most(1_100).per(window);
+    let sync = LimitName::TemplateSync(ConnectionId::new());
+    let limit = Limit::of(sync).at_most(1_100).per(window);
     let admitted = hammer(limit, Ask::AllOf(7), Duration::from_millis(1_500)).await;
     assert!(admitted.len() >= 1_600, "only {} of about 3,000 were admitted", admitted.len());
     assert_no_window_holds_more(admitted, 1_100, window);
@@ -265,4 +266,72 @@ async fn a_block_used_late_is_not_admitted_twice() {
     sleep(Duration::from_millis(250)).await;
     let next = there.limiter().admit_up_to(&limit, 1_000).await;
     assert!(before.elapsed() > window || late + next <= 1_000, "{late} and {next} in one window");
+}
+
+#[tokio::test]
+async fn operators_see_the_fullest_keys_first() {
+    let here = alone().await;
+    let limiter = here.limiter();
+    let mut connections = Vec::new();
+    for used in [3, 9, 1] {
+        let connection = ConnectionId::new();
+        let line = Limit::of(LimitName::WhatsAppApi(connection)).at_most(10);
+        assert!(is_go(&check(&here, &line, used).await));
+        let shown = limiter.show(&line).await.unwrap();
+        assert_eq!((shown.used, shown.limit), (used, 10));
+        assert!(shown.resets_in > Duration::from_secs(59), "{shown:?}");
+        connections.push(connection);
+    }
+    let paced = Limit::of(LimitName::WhatsAppApi(ConnectionId::new())).at_most(6_000);
+    assert!(is_go(&check(&here, &paced, 9).await));
+    assert!(is_go(&check(&here, &Limit::of(LimitName::Reminder), 1).await));
+    let hottest = limiter.inspect(Policy::WhatsAppApi, 3).await.unwrap();
+    let used: Vec<(u32, u32)> = hottest.iter().map(|key| (key.used, key.limit)).collect();
+    assert_eq!(used, [(9, 10), (3, 10), (1, 10)]);
+    assert!(hottest[0].key.contains(&connections[1].to_string()), "{}", hottest[0].key);
+    assert_eq!(limiter.inspect(Policy::WhatsAppApi, 10).await.unwrap().len(), 4);
+    assert_eq!(limiter.inspect(Policy::Reminder, 10).await.unwrap().len(), 1);
+    assert!(limiter.inspect(Policy::Bot, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_denied_lane_is_answered_from_memory_and_the_lanes_above_are_not() {
+    let own = OwnRedis::start().await;
+    let here = connect(&own.url(), "sw").await;
+    let connection = ConnectionId::new();
+    let line = |lane| Limit::of(LimitName::WhatsAppApi(connection)).at_most(100).lane(lane);
+    while is_go(&check(&here, &line(Lane::Chatbot), 1).await) {}
+    assert!(is_go(&check(&here, &line(Lane::Agent), 1).await), "an agent waits behind the chatbot");
+    own.freeze();
+    let start = Instant::now();
+    assert!(!is_go(&check(&here, &line(Lane::Chatbot), 1).await));
+    assert!(start.elapsed() < Duration::from_millis(50));
+}
+
+fn set(here: &Coordination, policy: Policy, mode: Mode) {
+    let overriding = Overriding { limit_modes: [(policy, mode)].into(), ..Overriding::default() };
+    here.overrides().replace(overriding);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_off_is_not_asked_and_an_observed_one_counts_without_binding() {
+    let here = alone().await;
+    let connection = ConnectionId::new();
+    let line = Limit::of(LimitName::WhatsAppApi(connection)).at_most(3);
+    let pair = Limit::of(LimitName::Pair(connection, WaId::new("1"))).at_most(1);
+    let both = [line.clone(), pair.clone()];
+    for (mode, counted) in [(Mode::Off, 0), (Mode::Observe, 1)] {
+        set(&here, Policy::Pair, mode);
+        let each = here.limiter().check_each(&line, &[Some(pair.clone())]).await;
+        assert!(each.iter().all(is_go));
+        assert_eq!(here.limiter().show(&pair).await.unwrap().used, counted);
+    }
+    assert!(is_go(&here.limiter().check(&both, 1).await), "an observed limit binds");
+    let denied = here.limiter().check(&both, 1).await;
+    assert!(matches!(denied, Decision::Wait { by: Policy::WhatsAppApi, .. }), "{denied:?}");
+    set(&here, Policy::Webhook, Mode::Off);
+    let webhooks = Limit::of(LimitName::Webhook(connection));
+    assert_eq!(here.limiter().admit_up_to(&webhooks, 5_000).await, 5_000);
+    set(&here, Policy::Webhook, Mode::Observe);
+    assert_eq!(here.limiter().admit_up_to(&webhooks, 5_000).await, 5_000);
 }

@@ -7,6 +7,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
     reason = "a test may panic"
 )]
 #![expect(clippy::disallowed_methods, reason = "a test may spawn, and reads where its servers are")]
@@ -16,12 +18,14 @@ mod cluster;
 mod fence;
 mod handoff;
 mod laravel;
+mod children;
 mod limits;
 mod lock_batch;
 mod lock_loss;
 mod lock_release;
 mod metrics;
 mod operate;
+mod pacer;
 mod registry_page;
 mod renewal;
 mod sentinel;
