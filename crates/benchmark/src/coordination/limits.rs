@@ -10,6 +10,9 @@ use crate::figures::{Series, Target};
 use crate::report::Report;
 use crate::say;
 
+/// Paced limits that no task alone comes near, and an exact one.
+const WIDE: &str = "--limit 6000000 --per-ms 60000";
+const EXACT: &str = "--limit 1000 --per-ms 20";
 /// Processes that ask at the same moment.
 const PROCESSES: usize = 16;
 const FEW: usize = 5;
@@ -39,18 +42,20 @@ pub(crate) async fn run(contest: &mut Contest, report: &mut Report) -> anyhow::R
 }
 
 async fn rate(contest: &mut Contest, report: &mut Report, tasks: u32) -> anyhow::Result<()> {
-    let line = format!("--tasks {tasks} --seconds {}", contest.seconds());
+    let turn = format!("--tasks {tasks} --seconds {}", contest.seconds());
+    let line = format!("{turn} {WIDE}");
     let three = format!("{line} --limits 3");
     let mut entries = vec![
-        Entry::new("ours", "**ours, 1 limit**", &line).wanted(Target::AtLeast(0.75)),
+        Entry::new("ours", "**ours, 1 limit, paced**", &line).wanted(Target::AtLeast(0.75)),
         Entry::new("ours", "ours, 3 limits in one question", &three),
         Entry::new("ours", "ours, 3 limits in 3 questions", &format!("{three} --way one-by-one"))
             .wanted(Target::AtLeast(2.2)),
+        Entry::new("ours", "ours, 1 limit, exact", &format!("{turn} {EXACT}")),
     ];
     if tasks == 1 {
         let laravel = SUBJECTS.iter().filter(|(driver, ..)| *driver == "laravel");
         entries.extend(
-            laravel.map(|(driver, label, way)| Entry::new(driver, label, &format!("{line} {way}"))),
+            laravel.map(|(driver, label, way)| Entry::new(driver, label, &format!("{turn} {way}"))),
         );
     }
     let turns = contest.play("limit-rate", entries).await?;

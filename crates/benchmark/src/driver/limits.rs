@@ -15,10 +15,6 @@ use super::loops::{cpu_us, ms, number, quantile, sorted};
 use super::ours::Ours;
 use super::{Options, Way};
 
-/// The most that is still counted exactly.
-const WIDE: u32 = 1_000;
-/// So short that no task alone comes near the limit.
-const WINDOW: Duration = Duration::from_millis(10);
 /// The warm-up, as a share of the measured time.
 const WARM_UP: f64 = 0.1;
 
@@ -51,7 +47,7 @@ async fn questions(
     let mut tasks = JoinSet::new();
     for task in 0..options.line.tasks {
         let limiter = ours.coordination.limiter().clone();
-        let limits = limits(task, options.limits);
+        let limits = limits(options, task);
         let at_once = if options.way == Way::OneByOne { 1 } else { limits.len().max(1) };
         tasks.spawn(async move {
             let mut times = Vec::new();
@@ -75,16 +71,18 @@ async fn admitted(limiter: &Limiter, limits: &[Limit]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn limits(task: u32, count: usize) -> Vec<Limit> {
+/// Those of a connection and a person of this task's own.
+fn limits(options: &Options, task: u32) -> Vec<Limit> {
     let connection = Id::from_uuid(Uuid::from_u128(task.into()));
     let person = WaId::new(format!("4915{task:09}"));
     let names = [
-        LimitName::WhatsAppApi(connection),
         LimitName::Pair(connection, person),
+        LimitName::WhatsAppApi(connection),
         LimitName::TemplateSync(connection),
     ];
-    let wide = names.into_iter().map(|name| Limit::of(name).at_most(WIDE).per(WINDOW));
-    wide.take(count).collect()
+    let per = Duration::from_millis(options.per_ms);
+    let wide = names.into_iter().map(|name| Limit::of(name).at_most(options.limit).per(per));
+    wide.take(options.limits).collect()
 }
 
 /// Asks one limit as fast as it can: from one moment on, or once, then again after `--hold-ms`.
