@@ -53,7 +53,7 @@ pub enum AdjustError {
 
 impl Options {
     /// Sets locks by name: `campaign_send.ttl=30s, webhook_message.mode=observe`. The mode is off,
-    /// observe or enforce; ttl, max_hold and wait are durations.
+    /// observe or enforce; `ttl`, `max_hold` and `wait` are durations.
     ///
     /// # Errors
     ///

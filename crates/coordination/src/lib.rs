@@ -27,8 +27,8 @@ pub use self::limit::{
     Decision, Feedback, Lane, Learnt, Limit, Limiter, Pacer, Parked, Permit, Share, Slot, Usage,
 };
 pub use self::lock::{
-    BatchGuard, Broken, Fence, Held, Hold, Holder, LockError, LockLost, Locked, Locks, Loss,
-    LockTimes, Patience, StoreAway,
+    BatchGuard, Broken, Fence, Held, Hold, Holder, LockError, LockLost, LockTimes, Locked, Locks,
+    Loss, Patience, StoreAway,
 };
 pub use self::overrides::{Mode, Overrides, Overriding};
 pub use self::redis::deployment::Deployment;
@@ -133,7 +133,8 @@ impl Coordination {
     ///
     /// As [`Self::connect`].
     pub async fn start(options: Options, tasks: TaskTracker) -> Result<Self, ConnectError> {
-        let Options { deployment, namespace, laravel_prefix, label, lock_times, overriding } = options;
+        let Options { deployment, namespace, laravel_prefix, label, lock_times, overriding } =
+            options;
         if !is_namespace(&namespace) {
             return Err(ConnectError::Namespace);
         }

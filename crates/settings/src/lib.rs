@@ -24,8 +24,8 @@ pub use self::field::{Entry, LogFormat, RedisMode, Secrecy};
 pub use self::layers::{ReportLine, Source, Sources};
 pub use self::reference::reference;
 pub use self::sections::{
-    Amqp, Chatbot, Conversations, Coordination, Database, Http, Limits, MasterKey, Meta, Redis, Security,
-    Sending, Telemetry,
+    Amqp, Chatbot, Conversations, Coordination, Database, Http, Limits, MasterKey, Meta, Redis,
+    Security, Sending, Telemetry,
 };
 pub use self::server_url::{InvalidServerUrl, ServerUrl};
 pub use self::validate::Problem;

@@ -11,7 +11,7 @@ use super::LockError;
 use super::guard::{BatchGuard, STAY};
 use super::meters::Waiter;
 use super::store::{Queue, Share, StoreAway, Take, Taken};
-use super::waiters::{Waiting, Wake};
+use super::waiters::Wake;
 use crate::registry::key::LockKey;
 
 /// The longest pause between two questions.
@@ -86,14 +86,14 @@ async fn take_all(guard: &mut BatchGuard, end: Instant) -> Result<bool, StoreAwa
 /// Waits in the queues of everything busy; leaves those it has not got at `end`.
 async fn wait_for_busy(guard: &mut BatchGuard, end: Instant) -> Result<(), StoreAway> {
     let _waiter = Waiter::start(guard.busy());
-    let mut waiting = guard.holding.listen();
+    guard.holding.listen();
     while !guard.busy().is_empty() {
         let taken = guard.take(JOIN).await?;
         if guard.busy().is_empty() {
             return Ok(());
         }
         let ask_again = Instant::now() + pause(guard, &taken);
-        woken(guard, &mut waiting, ask_again.min(end)).await;
+        woken(guard, ask_again.min(end)).await;
         if Instant::now() >= end {
             break;
         }
@@ -104,10 +104,10 @@ async fn wait_for_busy(guard: &mut BatchGuard, end: Instant) -> Result<(), Store
 }
 
 /// Returns at `until`, when told to ask again, or when nothing is busy any more.
-async fn woken(guard: &mut BatchGuard, waiting: &mut Waiting, until: Instant) {
+async fn woken(guard: &mut BatchGuard, until: Instant) {
     while !guard.busy().is_empty() {
         let left = until.saturating_duration_since(Instant::now());
-        match timeout(left, waiting.woken()).await {
+        match timeout(left, guard.holding.woken()).await {
             Ok(Wake::Granted { key, fence }) => guard.granted(&key, fence),
             Ok(Wake::Retry) | Err(_) => return,
         }

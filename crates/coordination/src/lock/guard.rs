@@ -45,10 +45,13 @@ pub struct BatchGuard {
 
 impl BatchGuard {
     pub(super) fn new(locks: Locks, names: impl IntoIterator<Item = LockName>) -> Self {
-        let mut seen = HashSet::new();
-        let names = names.into_iter().filter(|name| seen.insert(name.clone()));
-        let (off, busy): (Vec<_>, Vec<_>) =
-            names.partition(|name| locks.mode(name.class()) == Mode::Off);
+        let mut busy: Vec<LockName> = names.into_iter().collect();
+        if busy.len() > 1 {
+            let mut seen = HashSet::new();
+            busy.retain(|name| seen.insert(name.clone()));
+        }
+        let is_off = |name: &LockName| locks.mode(name.class()) == Mode::Off;
+        let off = busy.extract_if(.., |name| is_off(name)).collect::<Vec<_>>();
         let holding = Holding::new(Arc::clone(&locks.shared));
         let is_degraded = !off.is_empty();
         let (fences, meter) = (Vec::new(), HoldMeter::default());
@@ -173,6 +176,8 @@ impl BatchGuard {
     /// Gives everything back and puts it among those asked for.
     pub(super) async fn give_up(&mut self) -> Result<(), StoreAway> {
         self.holding.release().await?;
+        // A new token: a late wake-up for the old one must not pass for a new grant.
+        self.holding = Holding::new(Arc::clone(&self.locks.shared));
         self.fences.clear();
         self.busy.append(&mut self.held);
         Ok(())
@@ -284,7 +289,12 @@ impl BatchGuard {
         for class in lost.iter().filter(|class| counted.insert(**class)) {
             let count = lost.iter().filter(|other| *other == class).count();
             meters::lost(*class, why, u64::try_from(count).unwrap_or(u64::MAX));
-            warn!(lock.class = class.spec().label, count, ?why, "locks were lost while their work ran");
+            warn!(
+                lock.class = class.spec().label,
+                count,
+                ?why,
+                "locks were lost while their work ran"
+            );
         }
     }
 }

@@ -3,17 +3,17 @@
 //! Invariant: a key is noted before the backend is asked for it and forgotten only when the backend
 //! said that it is neither ours nor queued for, so whatever cuts a call short, the release covers it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::Shared;
 use super::keeper::{Renewal, RenewalId};
 use super::store::{Ask, Lease, Owner, Queue, StoreAway, Take, Taken};
 use super::term::Term;
-use super::waiters::Waiting;
+use super::waiters::{Waiting, Wake};
 use crate::registry::key::LockKey;
 
 pub(super) struct Holding {
@@ -26,11 +26,14 @@ pub(super) struct Holding {
     is_doubtful: bool,
     term: Arc<Term>,
     renewal: Option<RenewalId>,
+    /// Kept for as long as the token may hold anything: a wake-up that comes late, after a question
+    /// was answered "yours", must not look like one for nobody and be given back.
+    waiting: Option<Waiting>,
 }
 
 impl Holding {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let owner = Owner { token: Uuid::now_v7(), process: shared.process };
+        let owner = Owner { token: shared.tokens.next(), process: shared.process };
         Self {
             shared,
             owner,
@@ -39,6 +42,7 @@ impl Holding {
             is_doubtful: false,
             term: Arc::default(),
             renewal: None,
+            waiting: None,
         }
     }
 
@@ -52,14 +56,24 @@ impl Holding {
     }
 
     /// Registers for wake-ups; before [`Self::take`] joins a queue.
-    pub(super) fn listen(&self) -> Waiting {
-        self.shared.waiters.register(self.owner.token)
+    pub(super) fn listen(&mut self) {
+        let register = || self.shared.waiters.register(self.owner.token);
+        self.waiting.get_or_insert_with(register);
+    }
+
+    /// The next wake-up, after [`Self::listen`].
+    pub(super) async fn woken(&mut self) -> Wake {
+        match &mut self.waiting {
+            Some(waiting) => waiting.woken().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Asks for each key; the answers are in order.
     pub(super) async fn take(&mut self, asks: &[Ask], how: Take) -> Result<Vec<Taken>, StoreAway> {
         let noted = self.keys.len();
-        let new = asks.iter().map(|ask| &ask.key).filter(|key| !self.keys.contains(key));
+        let known: HashSet<&LockKey> = self.keys.iter().collect();
+        let new = asks.iter().map(|ask| &ask.key).filter(|key| !known.contains(key));
         let new: Vec<LockKey> = new.cloned().collect();
         self.keys.extend(new);
         let sent = Instant::now();
@@ -75,12 +89,18 @@ impl Holding {
             }
         };
         self.is_doubtful = was_doubtful;
+        let mut free = HashSet::new();
         for (ask, taken) in asks.iter().zip(&taken) {
             match taken {
                 Taken::Ours { .. } => self.term.begin(sent, ask.ttl),
                 Taken::Busy { .. } if how.queue == Queue::Join => self.last_busy = Some(sent),
-                Taken::Busy { .. } => self.keys.retain(|key| *key != ask.key),
+                Taken::Busy { .. } => {
+                    free.insert(&ask.key);
+                }
             }
+        }
+        if !free.is_empty() {
+            self.keys.retain(|key| !free.contains(key));
         }
         Ok(taken)
     }

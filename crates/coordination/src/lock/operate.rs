@@ -18,11 +18,7 @@ impl Locks {
     /// # Errors
     ///
     /// [`StoreAway`] when the backend does not answer.
-    pub async fn holders(
-        &self,
-        class: LockClass,
-        limit: usize,
-    ) -> Result<Vec<Holder>, StoreAway> {
+    pub async fn holders(&self, class: LockClass, limit: usize) -> Result<Vec<Holder>, StoreAway> {
         self.shared.store.holders(class, limit).await
     }
 
@@ -52,7 +48,14 @@ impl Locks {
         let digest = Sha256::digest(key.as_bytes());
         let key_hash = hex::encode(digest.iter().take(8).copied().collect::<Vec<u8>>());
         let label = class.spec().label;
-        warn!(event = "lock.broken", lock.class = label, lock.key_hash = key_hash, by, reason, ?broken);
+        warn!(
+            event = "lock.broken",
+            lock.class = label,
+            lock.key_hash = key_hash,
+            by,
+            reason,
+            ?broken
+        );
         Ok(broken)
     }
 }

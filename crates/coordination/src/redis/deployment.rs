@@ -99,7 +99,7 @@ pub(crate) enum DialError {
 
 /// Makes connections.
 pub(crate) enum Dialer {
-    Single { pool: Pool, client: Client },
+    Single { pool: Pool, client: Box<Client> },
     Sentinel(Box<Mutex<SentinelClient>>),
     Cluster(Box<ClusterClient>),
 }
@@ -112,7 +112,7 @@ impl Dialer {
                     .map_err(ConnectError::Address)?;
                 let pool = Pool::builder(manager).max_size(1).build()?;
                 let client = Client::open(url.as_str()).map_err(ConnectError::Address)?;
-                Ok(Self::Single { pool, client })
+                Ok(Self::Single { pool, client: Box::new(client) })
             }
             Deployment::Sentinel { urls, master } => {
                 let client = sentinel(urls, master).map_err(ConnectError::Address)?;
@@ -138,16 +138,16 @@ impl Dialer {
                 let connection = client.get_multiplexed_async_connection_with_config(&config);
                 Ok(Connection::One(connection.await?))
             }
-            Self::Cluster(client) => {
-                Ok(Connection::Cluster(timeout(DIAL_TIMEOUT, client.get_async_connection()).await??))
-            }
+            Self::Cluster(client) => Ok(Connection::Cluster(
+                timeout(DIAL_TIMEOUT, client.get_async_connection()).await??,
+            )),
         }
     }
 
     /// The server that takes subscriptions; `None` on a cluster, where each shard does.
     pub(crate) async fn server(&self) -> Result<Option<Client>, DialError> {
         match self {
-            Self::Single { client, .. } => Ok(Some(client.clone())),
+            Self::Single { client, .. } => Ok(Some(Client::clone(client))),
             Self::Sentinel(client) => Ok(Some(self.current(client).await?)),
             Self::Cluster(_) => Ok(None),
         }

@@ -23,7 +23,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use super::deployment::{Connection, Deployment, DialError, Dialer};
+use super::deployment::{Connection, DIAL_TIMEOUT, Deployment, DialError, Dialer};
+use super::locks::teach;
 use crate::ConnectError;
 
 /// The most a caller waits for an answer: ten times the slowest honest script.
@@ -36,6 +37,9 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 const STEADY_AFTER: Duration = Duration::from_secs(5);
 /// How long a flapping Redis is left alone: doubles from the first to the second.
 const HOLD_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+/// The same for renewals, which come back before a lock runs out; callers are not kept waiting.
+const HOLD_OFF_CONTROL: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_millis(500));
 
 /// Redis did not do what it was asked; whether it will have done it is unknown.
 #[derive(Debug, Error)]
@@ -98,6 +102,10 @@ impl Link {
             available: match role {
                 Role::Calls => gauge!("switchyard_redis_available"),
                 Role::Control => Gauge::noop(),
+            },
+            hold_off: match role {
+                Role::Calls => HOLD_OFF,
+                Role::Control => HOLD_OFF_CONTROL,
             },
         };
         let first = keeper.try_dial().await;
@@ -214,6 +222,7 @@ struct Keeper {
     probe_key: String,
     live: watch::Sender<Option<Live>>,
     available: Gauge,
+    hold_off: (Duration, Duration),
 }
 
 /// Why a new connection is not good enough.
@@ -240,7 +249,7 @@ impl Keeper {
             self.watch_over(connection).await;
             self.publish(generation, None);
             hold_off = if since.elapsed() < STEADY_AFTER {
-                (hold_off * 2).clamp(HOLD_OFF.0, HOLD_OFF.1)
+                (hold_off * 2).clamp(self.hold_off.0, self.hold_off.1)
             } else {
                 Duration::ZERO
             };
@@ -277,6 +286,7 @@ impl Keeper {
     async fn dial_once(&self) -> Result<Connection, ProbeError> {
         let mut connection = self.dialer.dial().await?;
         self.probe(&mut connection).await?;
+        timeout(DIAL_TIMEOUT, teach(&mut connection)).await??;
         Ok(connection)
     }
 

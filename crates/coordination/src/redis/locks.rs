@@ -8,10 +8,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use deadpool_redis::redis::cluster_routing::Slot;
-use deadpool_redis::redis::{Script, ScriptInvocation, cmd};
+use deadpool_redis::redis::{RedisError, Script, ScriptInvocation, cmd};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use super::deployment::Connection;
 use super::link::{Link, RedisAway};
 use super::shards::Shards;
 use crate::lock::fence::Fence;
@@ -19,8 +20,17 @@ use crate::lock::store::{Ask, Lease, Owner, ProcessId, Queue, Share, Take, Taken
 use crate::registry::key::{LockKey, Spelling};
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
-pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
+pub(super) static RELEASE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("release.lua")));
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
+
+/// Loads the scripts, so that the first callers need not.
+pub(super) async fn teach(connection: &mut Connection) -> Result<(), RedisError> {
+    for script in [&TAKE, &RELEASE, &RENEW] {
+        script.load_async(connection).await?;
+    }
+    Ok(())
+}
 
 /// Locks of one process on Redis; cheap to clone.
 #[derive(Clone)]
@@ -59,10 +69,15 @@ impl RedisLocks {
         {
             return Ok(vec![self.take_plain(owner, ask).await?]);
         }
-        if how.queue == Queue::Join && let Some(shards) = &self.shards {
+        if how.queue == Queue::Join
+            && let Some(shards) = &self.shards
+        {
             for ask in asks {
                 shards.listen(&self.channel(owner, &ask.key)).await;
             }
+        }
+        if let [one] = asks {
+            return self.take_slot(owner, &[(0, one)], how).await;
         }
         let slots = self.by_slot(asks, |ask| &ask.key);
         let parts = slots.iter().map(|slot| self.take_slot(owner, slot, how));
@@ -152,22 +167,27 @@ impl RedisLocks {
         self.give_back(waiting, "leave").await.map(|_| ())
     }
 
-    async fn give_back(
+    async fn give_back(&self, held: &[(LockKey, Uuid)], how: &str) -> Result<Vec<bool>, RedisAway> {
+        if let [one] = held {
+            return self.give_back_slot(&[(0, one)], how).await;
+        }
+        let slots = self.by_slot(held, |(key, _)| key);
+        let parts = slots.iter().map(|slot| self.give_back_slot(slot, how));
+        Ok(put_back(held.len(), &slots, try_join_all(parts).await?))
+    }
+
+    async fn give_back_slot(
         &self,
-        held: &[(LockKey, Uuid)],
+        held: &[(usize, &(LockKey, Uuid))],
         how: &str,
     ) -> Result<Vec<bool>, RedisAway> {
-        let slots = self.by_slot(held, |(key, _)| key);
-        let parts = slots.iter().map(async |slot| {
-            let mut call = RELEASE.prepare_invoke();
-            call.arg(self.publish()).arg(how);
-            for (_, (key, token)) in slot {
-                self.add_keys(&mut call, key);
-                call.arg(self.value(*token));
-            }
-            self.link.invoke::<Vec<bool>>(&call).await
-        });
-        Ok(put_back(held.len(), &slots, try_join_all(parts).await?))
+        let mut call = RELEASE.prepare_invoke();
+        call.arg(self.publish()).arg(how);
+        for (_, (key, token)) in held {
+            self.add_keys(&mut call, key);
+            call.arg(self.value(*token));
+        }
+        self.link.invoke(&call).await
     }
 
     /// Everything for one script each, with its place in the question: on a cluster those of one
@@ -190,7 +210,9 @@ impl RedisLocks {
     }
 
     pub(super) fn add_keys(&self, call: &mut ScriptInvocation<'_>, key: &LockKey) {
-        call.key(self.spelling.lock(key)).key(self.spelling.queue(key)).key(self.spelling.fence(key));
+        call.key(self.spelling.lock(key))
+            .key(self.spelling.queue(key))
+            .key(self.spelling.fence(key));
     }
 
     pub(super) fn publish(&self) -> &'static str {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_redis::redis::aio::PubSub;
 use deadpool_redis::redis::RedisError;
+use deadpool_redis::redis::aio::PubSub;
 use futures_util::StreamExt as _;
 use kernel::chain;
 use thiserror::Error;

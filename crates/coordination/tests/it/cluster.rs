@@ -40,7 +40,8 @@ impl Cluster {
         for node in &nodes {
             let mut redis = raw(&node.url()).await;
             until("the cluster is complete", async || {
-                let info: String = cmd("CLUSTER").arg("INFO").query_async(&mut redis).await.unwrap();
+                let info: String =
+                    cmd("CLUSTER").arg("INFO").query_async(&mut redis).await.unwrap();
                 info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
             })
             .await;

@@ -166,11 +166,7 @@ async fn a_release_while_the_subscriber_is_cut_off_strands_nobody() {
         let waiter = there.locks().with_lock(message(), patience, async || ());
         let cut = async {
             until_waiting(&url, namespace, 1).await;
-            cmd("CLIENT")
-                .arg(&["KILL", "TYPE", "pubsub"])
-                .exec_async(&mut redis)
-                .await
-                .unwrap();
+            cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]).exec_async(&mut redis).await.unwrap();
             // Nobody listens now: the wake-up is lost.
             guard.release().await;
         };
@@ -183,9 +179,8 @@ async fn a_release_while_the_subscriber_is_cut_off_strands_nobody() {
 async fn a_handed_lock_is_valid_no_longer_than_its_ttl_from_the_last_question() {
     let (url, namespace) = (shared_url(), fresh_namespace());
     let ttl = Duration::from_secs(2);
-    let times = |here: &Coordination| {
-        here.locks().clone().with_times(LockClass::WebhookMessage, ttl, None)
-    };
+    let times =
+        |here: &Coordination| here.locks().clone().with_times(LockClass::WebhookMessage, ttl, None);
     let (here, there) = (connect(&url, &namespace).await, connect(&url, &namespace).await);
     let (here, there) = (times(&here), times(&there));
     let guard = here.lock_many([message()], Patience::None).await.unwrap();
@@ -239,4 +234,32 @@ async fn all_or_nothing_takes_nothing_when_one_is_busy() {
     assert_eq!(free.held().len(), 2);
     free.release().await;
     holder.release().await;
+}
+
+#[tokio::test]
+async fn a_wake_up_that_comes_late_does_not_take_the_lock_from_its_holder() {
+    let (url, namespace) = (shared_url(), fresh_namespace());
+    let here = connect(&url, &namespace).await;
+    let mut redis = raw(&url).await;
+    let guard = here.locks().lock_many([message()], Patience::None).await.unwrap();
+    let queue = format!("{namespace}:q:webhook_message:{{wamid.A}}");
+    let release = async {
+        until_waiting(&url, &namespace, 1).await;
+        let entry: String = cmd("LINDEX").arg(&queue).arg(0).query_async(&mut redis).await.unwrap();
+        guard.release().await;
+        entry
+    };
+    let waiter = here.locks().lock_many([message()], LONG);
+    let (held, entry) = tokio::join!(waiter, release);
+    let held = held.unwrap();
+    assert!(held.busy().is_empty());
+    // Its wake-up once more: as if it had asked again and been told "yours" before it came.
+    let mut fields = entry.splitn(5, ' ');
+    let (channel, name, value) =
+        (fields.next().unwrap(), fields.nth(2).unwrap(), fields.next().unwrap());
+    let late = format!("0 {} {name}", &value[..32]);
+    let told: u32 = cmd("PUBLISH").arg(channel).arg(late).query_async(&mut redis).await.unwrap();
+    assert_eq!(told, 1);
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(held.release().await, coordination::Hold::Kept);
 }

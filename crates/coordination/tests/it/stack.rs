@@ -7,9 +7,9 @@ use std::time::Duration;
 use coordination::Coordination;
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{Client, cmd};
+use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
-use tempfile::TempDir;
 use uuid::Uuid;
 
 /// The Redis that all tests share.
