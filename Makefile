@@ -13,7 +13,7 @@ WITH_STACK = . "$$($(STACK) envfile)"
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 NEXTEST := cargo nextest --version >/dev/null 2>&1
 
-.PHONY: help demo test bench up up-durable down status doctor check fmt clippy doc tidy ci
+.PHONY: help demo test bench bench-coordination up up-durable down status doctor check fmt clippy doc tidy ci
 
 help:              ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
@@ -39,7 +39,12 @@ bench: doctor      ## figures beside the machine's own limits, in minutes; BENCH
 	trap '$(STACK) down' EXIT
 	$(STACK) up
 	$(WITH_STACK)
-	"$(TARGET)/release/benchmark" --report "$(TARGET)/bench/report.md" $(if $(filter 1,$(BENCH_QUICK)),--quick) $(ARGS)
+	"$(TARGET)/release/benchmark" product --report "$(TARGET)/bench/report.md" $(if $(filter 1,$(BENCH_QUICK)),--quick) $(ARGS)
+
+# A Redis of its own; the libraries beside ours go to a scratch folder, and one that cannot be installed is a row that says so.
+bench-coordination: doctor ## locks and limits beside other libraries, in minutes; BENCH_QUICK=1 only shows that it works
+	@cargo build --release --locked -p benchmark
+	"$(TARGET)/release/benchmark" coordination --report "$(TARGET)/bench/coordination.md" --scratch "$(TARGET)/bench/peers" $(if $(filter 1,$(BENCH_QUICK)),--quick) $(ARGS)
 
 up: doctor         ## PostgreSQL, Redis and RabbitMQ for this checkout
 	@$(STACK) up

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-use crate::figures::number;
+use crate::driver::number;
 
 /// Publishes on the way at once; where the rate stops growing (data of 2026-11, see
 /// docs/benchmarks.md).

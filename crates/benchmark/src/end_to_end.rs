@@ -6,7 +6,8 @@ use anyhow::ensure;
 use messaging::Family;
 use tokio::time::{Instant, sleep};
 
-use crate::figures::{Series, Target, number};
+use crate::driver::number;
+use crate::figures::{Series, Target};
 use crate::ingest::Sampled;
 use crate::installation::Installation;
 use crate::load::{PERSONS, Shape, throw};
@@ -31,12 +32,12 @@ pub(crate) enum Staff {
 }
 
 /// What one run showed.
-struct Run {
+pub(crate) struct Run {
     /// Events per second until the last was committed.
-    committed: f64,
+    pub(crate) committed: f64,
     /// Events per second until nothing was left to do at all.
     done: f64,
-    cpu_us: Vec<(&'static str, f64)>,
+    pub(crate) cpu_us: Vec<(&'static str, f64)>,
 }
 
 #[derive(Default)]
@@ -87,7 +88,8 @@ pub(crate) async fn run(
     install.stop().await
 }
 
-async fn one(
+/// One load, counted, with nothing left to do.
+pub(crate) async fn one(
     install: &Installation,
     report: &mut Report,
     shape: Shape,
@@ -148,7 +150,7 @@ async fn wait_done(install: &Installation, staff: Staff) -> anyhow::Result<()> {
 }
 
 impl Staff {
-    const fn services(self) -> &'static [&'static str] {
+    pub(crate) const fn services(self) -> &'static [&'static str] {
         match self {
             Self::WithoutChatbot => &["webhook-ingest", "conversations"],
             Self::Everybody => &["webhook-ingest", "conversations", "chatbot"],

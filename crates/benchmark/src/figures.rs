@@ -7,6 +7,15 @@ use std::fmt;
 pub(crate) struct Series(Vec<f64>);
 
 impl Series {
+    pub(crate) const fn empty() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Whether there are values, and all are this one.
+    pub(crate) fn is_all(&self, value: f64) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|one| one.total_cmp(&value).is_eq())
+    }
+
     pub(crate) fn push(&mut self, value: f64) {
         self.0.push(value);
     }
@@ -16,6 +25,11 @@ impl Series {
         let upper = sorted.len() / 2;
         let lower = sorted.len().checked_sub(1)? / 2;
         Some(f64::midpoint(*sorted.get(lower)?, *sorted.get(upper)?))
+    }
+
+    /// The median alone.
+    pub(crate) fn short(&self) -> String {
+        self.median().map_or_else(|| "–".to_owned(), shown)
     }
 
     fn sorted(&self) -> Vec<f64> {
@@ -61,7 +75,7 @@ pub(crate) enum Target {
 impl Target {
     /// The target and whether `series` keeps it, for two columns.
     pub(crate) fn judge(self, series: &Series) -> (String, &'static str) {
-        let verdict = |is_kept| if is_kept { "ok" } else { "missed" };
+        let verdict = |is_kept| if is_kept { "ok" } else { "**missed**" };
         let judged =
             |keeps: &dyn Fn(f64) -> bool| series.median().map_or("", |m| verdict(keeps(m)));
         match self {
@@ -70,17 +84,6 @@ impl Target {
             Self::AtMost(most) => (format!("≤ {most}"), judged(&|median| median <= most)),
         }
     }
-}
-
-/// A count as a number to reckon with; exact up to 2^32, far beyond what a run makes.
-pub(crate) fn number(count: u64) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-/// The smallest value that `percent` of the sorted values do not exceed; 0 if there are none.
-pub(crate) fn quantile(sorted: &[f64], percent: usize) -> f64 {
-    let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(rank).copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]
@@ -102,7 +105,7 @@ mod tests {
         let mut series = Series::default();
         assert_eq!(Target::AtLeast(1.0).judge(&series).1, "");
         series.push(0.34);
-        assert_eq!(Target::AtLeast(0.35).judge(&series), ("≥ 0.35".to_owned(), "missed"));
+        assert_eq!(Target::AtLeast(0.35).judge(&series), ("≥ 0.35".to_owned(), "**missed**"));
         assert_eq!(Target::AtMost(0.35).judge(&series).1, "ok");
     }
 }

@@ -7,7 +7,8 @@ use messaging::Family;
 use tokio::time::{Instant, sleep};
 
 use crate::broker::Sample;
-use crate::figures::{Series, Target, number};
+use crate::driver::number;
+use crate::figures::{Series, Target};
 use crate::installation::Installation;
 use crate::load::{Shape, throw};
 use crate::report::{Report, Row};

@@ -175,6 +175,11 @@ impl Installation {
         Ok(())
     }
 
+    /// What processes that are started from now on find in their environment.
+    pub(crate) fn set(&mut self, variable: &'static str, value: &str) {
+        self.env.insert(variable, value.to_owned());
+    }
+
     /// Makes the bot answer everything.
     pub(crate) async fn let_bot_echo(&mut self) -> anyhow::Result<()> {
         self.attach_bot().await?;

@@ -7,7 +7,8 @@ use anyhow::ensure;
 use kernel::{Clock, SystemClock};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::figures::{Series, Target, quantile};
+use crate::driver::quantile;
+use crate::figures::{Series, Target};
 use crate::installation::{Installation, PHONE};
 use crate::report::{Report, Row};
 use crate::{Options, say};

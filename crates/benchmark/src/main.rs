@@ -1,18 +1,22 @@
-//! `make bench`: what the product does per second and per event, beside what the machine can do.
+//! `make bench`: what the product does per second and per event, beside what the machine can do;
+//! `make bench-coordination`: its locks and limits beside the libraries others use.
 //!
-//! Invariants: a figure is never given alone, it stands beside a raw limit measured seconds before
-//! on the same servers; every run is followed by a count, and only a lost or doubled row fails the
-//! program, never a missed target.
+//! Invariants: a figure is never given alone, it stands beside a raw limit or a peer measured
+//! seconds before on the same servers; every run of the product is followed by a count, and only a
+//! lost or doubled row, or a limit that was exceeded, fails the program, never a missed target.
 
 mod broker;
+mod coordination;
 mod cpu;
 mod database;
+mod driver;
 mod end_to_end;
 mod figures;
 mod ingest;
 mod installation;
 mod latency;
 mod load;
+mod lock_cost;
 mod machine;
 mod report;
 
@@ -21,15 +25,26 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Args, Parser};
 use tokio::runtime::Runtime;
 
 use self::end_to_end::Staff;
 use self::installation::Installation;
 use self::report::Report;
 
-/// Measures the release build of `switchyard` that lies beside this program.
-#[derive(Clone, Debug, Parser)]
+/// What is measured.
+#[derive(Debug, Parser)]
+enum Command {
+    /// The release build of `switchyard` that lies beside this program.
+    Product(Options),
+    /// Locks and limits beside their peers.
+    Coordination(coordination::Options),
+    /// One measured process of it, for `coordination` to run.
+    Driver(driver::Options),
+}
+
+/// How the product is measured.
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// Pairs of a raw run and one of ours, in turn; five or more make a figure.
     #[arg(long, default_value_t = 5)]
@@ -46,8 +61,12 @@ pub(crate) struct Options {
     /// Decides what the simulated Meta draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only these parts: ingest, committed, everything, latency.
-    #[arg(long, value_delimiter = ',', default_value = "ingest,committed,everything,latency")]
+    /// Only these parts: ingest, committed, locks, everything, latency.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "ingest,committed,locks,everything,latency"
+    )]
     only: Vec<String>,
     /// Where the report goes, besides stdout.
     #[arg(long, default_value = "target/bench/report.md")]
@@ -78,11 +97,15 @@ impl Options {
 }
 
 fn main() -> ExitCode {
-    let mut options = Options::parse();
-    if options.quick {
-        options = Options { pairs: 1, seconds: 2, quiet_seconds: 3, ..options };
-    }
-    match Runtime::new().context("starting").and_then(|runtime| runtime.block_on(run(&options))) {
+    let done = match Command::parse() {
+        Command::Product(options) => product(options),
+        Command::Coordination(options) => coordination::run(options),
+        Command::Driver(options) => driver::run(&options).map(|found| {
+            print(&found.to_string());
+            true
+        }),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -90,6 +113,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn product(mut options: Options) -> anyhow::Result<bool> {
+    if options.quick {
+        options = Options { pairs: 1, seconds: 2, quiet_seconds: 3, ..options };
+    }
+    Runtime::new().context("starting")?.block_on(run(&options))
 }
 
 /// Answers whether nothing was lost or doubled.
@@ -103,7 +133,15 @@ async fn run(options: &Options) -> anyhow::Result<bool> {
     let measured = measure(options, &mut install, &mut report).await;
     let removed = install.remove().await;
     measured.and(removed)?;
-    let text = report.text(options);
+    let how = format!(
+        "{} pairs, raw {:?} and ours {:?} in turn; latency {:?}; seed {}",
+        options.pairs,
+        options.raw_run(),
+        options.run(),
+        options.quiet_run(),
+        options.seed
+    );
+    let text = report.text("Benchmark", "make bench", &how);
     std::fs::write(&options.report, &text)?;
     print(&text);
     Ok(report.is_sound())
@@ -118,6 +156,9 @@ async fn measure(
     let shapes = ingest::run(options, install, report, is_wanted("ingest")).await?;
     if is_wanted("committed") {
         end_to_end::run(options, install, report, &shapes, Staff::WithoutChatbot).await?;
+    }
+    if is_wanted("locks") {
+        lock_cost::run(options, install, report).await?;
     }
     if is_wanted("everything") {
         end_to_end::run(options, install, report, &shapes, Staff::Everybody).await?;

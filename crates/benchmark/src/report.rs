@@ -6,7 +6,7 @@ use graph_simulator::FloodReport;
 
 use crate::figures::{Series, Target};
 use crate::load::Shape;
-use crate::{Options, machine};
+use crate::machine;
 
 /// Collects what the parts found.
 pub(crate) struct Report {
@@ -43,14 +43,26 @@ impl Report {
         Self { about, body: String::new(), problems: Vec::new(), notes: Vec::new() }
     }
 
-    pub(crate) fn section(&mut self, title: &str) {
+    /// Begins a table with these columns.
+    pub(crate) fn table(&mut self, title: &str, columns: &[&str]) {
         self.line(&format!("\n## {title}\n"));
-        self.line("| | median (smallest..largest) | target | |\n|---|---|---|---|");
+        self.cells(columns);
+        self.line(&format!("|{}", "---|".repeat(columns.len())));
+    }
+
+    /// A line of the table.
+    pub(crate) fn cells(&mut self, cells: &[impl AsRef<str>]) {
+        let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
+        self.line(&format!("| {} |", cells.join(" | ")));
+    }
+
+    pub(crate) fn section(&mut self, title: &str) {
+        self.table(title, &["", "median (smallest..largest)", "target", ""]);
     }
 
     pub(crate) fn row(&mut self, row: Row) {
         let (target, verdict) = row.target.judge(&row.series);
-        self.line(&format!("| {} | {} | {target} | {verdict} |", row.what, row.series));
+        self.cells(&[row.what, row.series.to_string(), target, verdict.to_owned()]);
     }
 
     pub(crate) fn note(&mut self, note: &str) {
@@ -93,32 +105,23 @@ impl Report {
         self.problems.is_empty()
     }
 
-    pub(crate) fn text(&self, options: &Options) -> String {
-        let mut text = "# Benchmark\n\n".to_owned();
+    /// All of it; `how` says in which way it was measured.
+    pub(crate) fn text(&self, title: &str, target: &str, how: &str) -> String {
+        let mut text = format!("# {title}\n\n");
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let how = [
             ("load average after", machine::load()),
-            ("command", format!("make bench: benchmark {command}").trim_end().to_owned()),
-            (
-                "runs",
-                format!(
-                    "{} pairs, raw {:?} and ours {:?} in turn; latency {:?}; seed {}",
-                    options.pairs,
-                    options.raw_run(),
-                    options.run(),
-                    options.quiet_run(),
-                    options.seed
-                ),
-            ),
+            ("command", format!("{target}: benchmark {command}").trim_end().to_owned()),
+            ("runs", how.to_owned()),
         ];
         for (what, value) in self.about.iter().chain(&how) {
             // Writing to a String cannot fail.
             writeln!(text, "- {what}: {value}").ok();
         }
         text.push_str(&self.body);
-        text.push_str("\n## Lost and doubled\n\n");
+        text.push_str("\n## Lost, doubled and exceeded\n\n");
         match self.problems.as_slice() {
-            [] => text.push_str("Nothing was lost, nothing was doubled.\n"),
+            [] => text.push_str("Nothing was lost, nothing was doubled, no limit was exceeded.\n"),
             problems => problems.iter().for_each(|what| text.push_str(&format!("- {what}\n"))),
         }
         for note in &self.notes {
