@@ -36,7 +36,8 @@ impl Locks {
         let templates = LockClass::ALL.into_iter().map(|class| (class, class.spec().key));
         let mut named = templates
             .filter_map(|(class, template)| Some((class, LockKey::from_plain(template, key)?)));
-        let Some((class, name)) = named.next().filter(|_| token_prefix.len() >= Holder::TOKEN_SHOWN)
+        let Some((class, name)) =
+            named.next().filter(|_| token_prefix.len() >= Holder::TOKEN_SHOWN)
         else {
             return Ok(Broken::Unknown);
         };
