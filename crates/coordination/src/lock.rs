@@ -18,6 +18,7 @@ pub(crate) mod meters;
 mod operate;
 pub(crate) mod store;
 mod term;
+mod token;
 pub(crate) mod waiters;
 
 use std::collections::HashMap;
@@ -37,6 +38,7 @@ pub use self::term::Loss;
 
 use self::keeper::Keeper;
 use self::store::{ProcessId, Store};
+use self::token::Tokens;
 use self::waiters::Waiters;
 use crate::overrides::{Mode, Overrides};
 use crate::registry::{LockClass, LockName};
@@ -51,6 +53,7 @@ pub struct Locks {
 struct Shared {
     store: Store,
     process: ProcessId,
+    tokens: Tokens,
     waiters: Arc<Waiters>,
     keeper: Arc<Keeper>,
     overrides: Arc<Overrides>,
@@ -143,7 +146,8 @@ impl Locks {
     pub(crate) fn new(parts: Parts, times: HashMap<LockClass, LockTimes>) -> Self {
         meters::register();
         let Parts { store, process, waiters, keeper, overrides } = parts;
-        let shared = Shared { store, process, waiters, keeper, overrides };
+        let tokens = Tokens::new(process.0);
+        let shared = Shared { store, process, tokens, waiters, keeper, overrides };
         Self { shared: Arc::new(shared), times: Arc::new(times) }
     }
 

@@ -45,10 +45,13 @@ pub struct BatchGuard {
 
 impl BatchGuard {
     pub(super) fn new(locks: Locks, names: impl IntoIterator<Item = LockName>) -> Self {
-        let mut seen = HashSet::new();
-        let names = names.into_iter().filter(|name| seen.insert(name.clone()));
-        let (off, busy): (Vec<_>, Vec<_>) =
-            names.partition(|name| locks.mode(name.class()) == Mode::Off);
+        let mut busy: Vec<LockName> = names.into_iter().collect();
+        if busy.len() > 1 {
+            let mut seen = HashSet::new();
+            busy.retain(|name| seen.insert(name.clone()));
+        }
+        let is_off = |name: &LockName| locks.mode(name.class()) == Mode::Off;
+        let off = busy.extract_if(.., |name| is_off(name)).collect::<Vec<_>>();
         let holding = Holding::new(Arc::clone(&locks.shared));
         let is_degraded = !off.is_empty();
         let (fences, meter) = (Vec::new(), HoldMeter::default());

@@ -3,11 +3,11 @@
 //! Invariant: a key is noted before the backend is asked for it and forgotten only when the backend
 //! said that it is neither ours nor queued for, so whatever cuts a call short, the release covers it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::Shared;
 use super::keeper::{Renewal, RenewalId};
@@ -36,7 +36,7 @@ pub(super) struct Holding {
 
 impl Holding {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let owner = Owner { token: Uuid::now_v7(), process: shared.process };
+        let owner = Owner { token: shared.tokens.next(), process: shared.process };
         Self {
             shared,
             owner,
@@ -76,7 +76,8 @@ impl Holding {
     /// Asks for each key; the answers are in order.
     pub(super) async fn take(&mut self, asks: &[Ask], how: Take) -> Result<Vec<Taken>, StoreAway> {
         let noted = self.keys.len();
-        let new = asks.iter().map(|ask| &ask.key).filter(|key| !self.keys.contains(key));
+        let known: HashSet<&LockKey> = self.keys.iter().collect();
+        let new = asks.iter().map(|ask| &ask.key).filter(|key| !known.contains(key));
         let new: Vec<LockKey> = new.cloned().collect();
         self.keys.extend(new);
         let sent = Instant::now();
@@ -92,12 +93,18 @@ impl Holding {
             }
         };
         self.is_doubtful = was_doubtful;
+        let mut free = HashSet::new();
         for (ask, taken) in asks.iter().zip(&taken) {
             match taken {
                 Taken::Ours { .. } => self.term.begin(sent, ask.ttl),
                 Taken::Busy { .. } if how.queue == Queue::Join => self.note_busy(sent, ask.ttl),
-                Taken::Busy { .. } => self.keys.retain(|key| *key != ask.key),
+                Taken::Busy { .. } => {
+                    free.insert(&ask.key);
+                }
             }
+        }
+        if !free.is_empty() {
+            self.keys.retain(|key| !free.contains(key));
         }
         Ok(taken)
     }

@@ -117,8 +117,8 @@ pub enum Broken {
     Unknown,
 }
 
-/// The backend did not do what it was asked; whether it will have done it is unknown, unless
-/// [`StoreAway::is_unasked`].
+/// The backend did not do what it was asked; whether it will have done it is unknown, unless nothing
+/// was sent.
 #[derive(Debug, Error)]
 pub enum StoreAway {
     /// Redis did not.

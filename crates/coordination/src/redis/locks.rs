@@ -76,6 +76,9 @@ impl RedisLocks {
                 shards.listen(&self.channel(owner, &ask.key)).await;
             }
         }
+        if let [one] = asks {
+            return self.take_slot(owner, &[(0, one)], how).await;
+        }
         let slots = self.by_slot(asks, |ask| &ask.key);
         let parts = slots.iter().map(|slot| self.take_slot(owner, slot, how));
         let taken = put_back(asks.len(), &slots, try_join_all(parts).await?);
@@ -165,17 +168,26 @@ impl RedisLocks {
     }
 
     async fn give_back(&self, held: &[(LockKey, Uuid)], how: &str) -> Result<Vec<bool>, RedisAway> {
+        if let [one] = held {
+            return self.give_back_slot(&[(0, one)], how).await;
+        }
         let slots = self.by_slot(held, |(key, _)| key);
-        let parts = slots.iter().map(async |slot| {
-            let mut call = RELEASE.prepare_invoke();
-            call.arg(self.publish()).arg(how);
-            for (_, (key, token)) in slot {
-                self.add_keys(&mut call, key);
-                call.arg(self.value(*token));
-            }
-            self.link.invoke::<Vec<bool>>(&call).await
-        });
+        let parts = slots.iter().map(|slot| self.give_back_slot(slot, how));
         Ok(put_back(held.len(), &slots, try_join_all(parts).await?))
+    }
+
+    async fn give_back_slot(
+        &self,
+        held: &[(usize, &(LockKey, Uuid))],
+        how: &str,
+    ) -> Result<Vec<bool>, RedisAway> {
+        let mut call = RELEASE.prepare_invoke();
+        call.arg(self.publish()).arg(how);
+        for (_, (key, token)) in held {
+            self.add_keys(&mut call, key);
+            call.arg(self.value(*token));
+        }
+        self.link.invoke(&call).await
     }
 
     /// Everything for one script each, with its place in the question: on a cluster those of one

@@ -3,6 +3,10 @@
 -- ARGV: PUBLISH or SPUBLISH, `release`, `leave` (the queue, too) or `break` (whoever's value begins
 -- so), then for each lock the owner's value.
 -- Answers for each lock: 1 released, 0 not the owner's any more; to `break` -1 when nobody had it.
+if #KEYS == 3 and ARGV[2] == 'release' and redis.call('EXISTS', KEYS[2]) == 0 then
+  -- The fast way: nobody waits.
+  return {redis.call('GET', KEYS[1]) == ARGV[3] and redis.call('DEL', KEYS[1]) or 0}
+end
 local FENCE_KEPT = 604800000
 local function next_fence(key)
   local time = redis.call('TIME')

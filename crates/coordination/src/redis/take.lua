@@ -3,6 +3,21 @@
 -- ARGV: the owner's value, `all` or `each`, then for each lock: the ttl in ms, 1 when fenced, the
 -- entry for the queue (empty: do not wait).
 -- Answers for each lock {1, fence or 0} when it is the owner's now, {0, ms until it is free at most}.
+if #KEYS == 3 and ARGV[5] == '' and redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[3]) then
+  -- The fast way: one lock, and it was free.
+  if ARGV[4] ~= '1' then
+    return {{1, 0}}
+  end
+  local time = redis.call('TIME')
+  local now = time[1] * 1000000 + time[2]
+  local text = string.format('%.0f', now)
+  local before = tonumber(redis.call('SET', KEYS[3], text, 'PX', '604800000', 'GET') or 0)
+  if before >= now then
+    now = before + 1
+    redis.call('SET', KEYS[3], string.format('%.0f', now), 'PX', '604800000')
+  end
+  return {{1, now}}
+end
 local FENCE_KEPT = 604800000 -- 7 days: longer than any holder lives
 local value = ARGV[1]
 local holders, is_any_busy = {}, false

@@ -103,6 +103,12 @@ fn short(here: &Coordination) -> Locks {
     here.locks().clone().with_times(LockClass::TemplateSync, TTL, Some(TTL * 60))
 }
 
+/// What the holder's process says, for [`Holder::says`].
+#[expect(clippy::print_stdout, reason = "the other process reads it")]
+fn say(line: &str) {
+    println!("\n{line}");
+}
+
 /// Not a test of its own: the process that [`the_late_write_of_a_stopped_process_is_refused`]
 /// stops. Without its variables it does nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,7 +125,7 @@ async fn a_holder_in_another_process() {
     let work = async |held: coordination::Held| {
         // A task that the loss of the lock does not cancel, as a request under way would be.
         tokio::spawn(async move {
-            println!("\nHELD");
+            say("HELD");
             let told =
                 tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
             told.await.unwrap().unwrap();
@@ -132,7 +138,7 @@ async fn a_holder_in_another_process() {
     let ran = short(&here).with_held(name, Patience::None, work).await.unwrap();
     assert_eq!(ran, Locked::Lost(None), "a loss was not noticed");
     let (guarded, naive) = has_written.await.unwrap();
-    println!("\nROWS {guarded} {naive}");
+    say(&format!("ROWS {guarded} {naive}"));
 }
 
 struct Holder {

@@ -257,7 +257,7 @@ async fn a_wake_up_that_comes_late_does_not_take_the_lock_from_its_holder() {
     let mut fields = entry.splitn(5, ' ');
     let (channel, name, value) =
         (fields.next().unwrap(), fields.nth(2).unwrap(), fields.next().unwrap());
-    let late = format!("0 {} {name}", &value[..32]);
+    let late = format!("0 {} {name}", value.get(..32).unwrap());
     let told: u32 = cmd("PUBLISH").arg(channel).arg(late).query_async(&mut redis).await.unwrap();
     assert_eq!(told, 1);
     sleep(Duration::from_millis(100)).await;
