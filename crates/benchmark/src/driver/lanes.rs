@@ -43,24 +43,30 @@ impl Sender {
     async fn slot(&self, lane: Lane) {
         let limit = Limit::of(LimitName::WhatsAppApi(connection())).at_most(FULL * 60).per(MINUTE);
         loop {
-            let wait = if self.way == Way::Ours {
-                match self.pacer.slot(&limit.clone().lane(lane), None, Share::NONE).await {
-                    Ok(slot) => {
-                        if slot.spend() {
-                            return;
-                        }
-                        Duration::ZERO
-                    }
-                    Err(parked) => parked.after,
-                }
-            } else {
+            let wait = match self.way {
+                Way::Ours => self.paced(&limit.clone().lane(lane)).await,
                 // Everybody alike, each for himself.
-                match self.limiter.check(std::slice::from_ref(&limit), 1).await {
-                    Decision::Go(_) => return,
-                    Decision::Wait { after, .. } => after,
-                }
+                _ => self.asked(&limit).await,
             };
-            sleep(wait).await;
+            match wait {
+                Some(wait) => sleep(wait).await,
+                None => return,
+            }
+        }
+    }
+
+    /// How long to wait before the next try; `None` once a slot was used.
+    async fn paced(&self, limit: &Limit) -> Option<Duration> {
+        match self.pacer.slot(limit, None, Share::NONE).await {
+            Ok(slot) => (!slot.spend()).then_some(Duration::ZERO),
+            Err(parked) => Some(parked.after),
+        }
+    }
+
+    async fn asked(&self, limit: &Limit) -> Option<Duration> {
+        match self.limiter.check(std::slice::from_ref(limit), 1).await {
+            Decision::Go(_) => None,
+            Decision::Wait { after, .. } => Some(after),
         }
     }
 }
