@@ -212,7 +212,7 @@ impl MemoryLocks {
                 (key.class() == Some(class)).then(|| lock.holder(key, owned, now))
             });
             let mut held: Vec<Holder> = held.collect();
-            held.sort_by(|one, other| other.age.cmp(&one.age));
+            held.sort_by_key(|holder| std::cmp::Reverse(holder.age));
             held.truncate(limit);
             held
         })

@@ -12,7 +12,8 @@ pub fn page() -> String {
          `crates/coordination/src/registry`; a test compares them\n\
          (`UPDATE_REGISTRY=1 cargo nextest run -p coordination registry` writes them anew).\n\n\
          Redis keys: `{namespace}:{kind}:` and the key below with its first id in braces, e.g. \
-         `sw:l:webhook_message:{wamid…}`. Kinds: `l` lock, `q` its waiters, `f` its last fence, `r` exact limit, `g` paced limit.\n\n\
+         `sw:l:webhook_message:{wamid…}`. Kinds: `l` lock, `q` its waiters, `f` its last fence, `r` exact limit, `g` paced limit, \
+         `a` what a limit has learnt, `p` the processes that ask.\n\n\
          ## Locks\n\n\
          A lock saves work and never carries correctness: \"protected by\" holds at any concurrency.\n\n\
          | id | key | ttl | renewed up to | waits | fenced | when it is taken | protected by | Redis away |\n\

@@ -6,9 +6,9 @@ use super::*;
 async fn storm(world: &mut World, limit: &Limit, seed: u64, per_us: u64) -> Vec<u64> {
     let mut dice = Dice(seed);
     let mut uses = Vec::new();
-    let largest = u64::from(limit.most / 5).max(1);
-    for _ in 0..600 {
-        world.go_to(world.now + dice.below(per_us / 40)).await;
+    let largest = u64::from(limit.most / 20).max(1);
+    for _ in 0..900 {
+        world.go_to(world.now + dice.below(per_us / 80)).await;
         let units = u32::try_from(1 + dice.below(largest)).unwrap();
         let Ok(permit) = world.ask(std::slice::from_ref(limit), units).await else { continue };
         if dice.below(10) == 0 {
@@ -38,7 +38,7 @@ async fn no_window_holds_more_than_the_limit_whatever_is_asked_when() {
     let window = Duration::from_secs(3);
     for (seed, most) in [(1, 1), (2, 7), (3, 100), (4, 1_000), (5, 1_001), (6, 5_000)] {
         let mut world = World::new().await;
-        let limit = Limit::of(LimitName::Reminder).at_most(most).per(window);
+        let limit = Limit::of(LimitName::TemplateSync(world.connection)).at_most(most).per(window);
         let uses = storm(&mut world, &limit, seed * 7_919, 3_000_000).await;
         let fullest = fullest_window(&uses, window);
         assert!(fullest <= usize::try_from(most).unwrap(), "{fullest} of {most} in one window");
@@ -56,8 +56,17 @@ async fn no_window_holds_more_than_a_line_though_slots_are_reserved_ahead_and_us
         let mut world = World::new().await;
         let mut dice = Dice(seed * 104_729);
         let mut uses = Vec::new();
-        for _ in 0..900 {
+        for n in 0..900 {
             world.go_to(world.now + dice.below(60_000)).await;
+            if n % 300 == 0 {
+                // After some quiet, all that may pass at once does.
+                world.pass(window).await;
+                let line = world.line(most, Lane::Agent).per(window);
+                for _ in 0..10 {
+                    let (slots, _) = world.reserve(&line, 64, Ahead::Horizon).await;
+                    uses.extend(slots.iter().map(|slot| slot.at));
+                }
+            }
             let lane = Lane::ALL[usize::try_from(dice.below(4)).unwrap()];
             let line = world.line(most, lane).per(window);
             let count = usize::try_from(1 + dice.below(24)).unwrap();
