@@ -29,6 +29,9 @@ pub(crate) struct SwitchedLocks {
     placed: Arc<Placed>,
 }
 
+/// A lock and the token that asked for it.
+type Placement = (LockKey, Uuid);
+
 /// What this process asked PostgreSQL for, and has not given back.
 #[derive(Default)]
 pub(crate) struct Placed(Mutex<HashSet<(LockKey, Uuid)>>);
@@ -210,7 +213,7 @@ impl SwitchedLocks {
     }
 
     /// Those that were asked for in PostgreSQL, and the others.
-    fn split(&self, held: &[(LockKey, Uuid)]) -> (Vec<(LockKey, Uuid)>, Vec<(LockKey, Uuid)>) {
+    fn split(&self, held: &[Placement]) -> (Vec<Placement>, Vec<Placement>) {
         let placed = self.placed.locked();
         held.iter().cloned().partition(|lock| placed.contains(lock))
     }
