@@ -120,7 +120,8 @@ async fn a_change_acts_in_processes_that_run() {
         pool_size: 2,
         wait: Duration::from_secs(5),
     };
-    options.postgres = Some(PgConnect::new(move || Database::pool(database.clone())));
+    options.postgres =
+        Some(PgConnect::new(move || Database::new(database.clone()).map(Database::into_pool)));
     let process = Coordination::start(options, TaskTracker::new()).await.unwrap();
     let admitted = async |most: u32| {
         // A conversation of its own for each try: its window is empty.
