@@ -1,6 +1,7 @@
 //! Locks in this process's memory, for tests of ours and of services: the same rules as on Redis, on
 //! tokio's clock, which a test may stop and move, and with the faults that a test wants.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -212,7 +213,7 @@ impl MemoryLocks {
                 (key.class() == Some(class)).then(|| lock.holder(key, owned, now))
             });
             let mut held: Vec<Holder> = held.collect();
-            held.sort_by_key(|holder| std::cmp::Reverse(holder.age));
+            held.sort_by_key(|holder| Reverse(holder.age));
             held.truncate(limit);
             held
         })
@@ -317,7 +318,7 @@ impl Lock {
         Holder {
             key: key.plain(),
             owner: owned.label.to_string(),
-            token_prefix: owned.token.simple().to_string().chars().take(Holder::TOKEN_SHOWN).collect(),
+            token_prefix: owned.token.simple().to_string().chars().take(8).collect(),
             fence: owned.fence,
             age: Some(now - owned.since),
             ttl_left: owned.until - now,

@@ -108,8 +108,8 @@ async fn woken(guard: &mut BatchGuard, until: Instant) {
     while !guard.busy().is_empty() {
         let left = until.saturating_duration_since(Instant::now());
         match timeout(left, guard.holding.woken()).await {
-            Ok(Wake::Granted { key, fence }) => guard.granted(&key, fence),
-            Ok(Wake::Retry) | Err(_) => return,
+            Ok(Wake::Granted { key, fence }) if guard.granted(&key, fence) => (),
+            Ok(Wake::Granted { .. } | Wake::Retry) | Err(_) => return,
         }
     }
 }

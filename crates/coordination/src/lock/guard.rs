@@ -147,11 +147,16 @@ impl BatchGuard {
     }
 
     /// A hand-off made one of the busy ones ours.
-    pub(super) fn granted(&mut self, key: &LockKey, fence: Option<Fence>) {
-        let Some(place) = self.busy.iter().position(|name| name.key() == *key) else { return };
-        let name = self.busy.remove(place);
-        self.holding.granted(&self.ask(&name));
+    /// `false` when whose it is must be asked.
+    pub(super) fn granted(&mut self, key: &LockKey, fence: Option<Fence>) -> bool {
+        let place = self.busy.iter().position(|name| name.key() == *key);
+        let Some(name) = place.and_then(|place| self.busy.get(place)).cloned() else { return true };
+        if !self.holding.granted(&self.ask(&name)) {
+            return false;
+        }
+        self.busy.retain(|busy| *busy != name);
         self.note(name, fence);
+        true
     }
 
     fn note(&mut self, name: LockName, fence: Option<Fence>) {

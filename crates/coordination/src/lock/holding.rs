@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::keeper::{Renewal, RenewalId};
 use super::store::{Ask, Lease, Owner, Queue, StoreAway, Take, Taken};
-use super::term::Term;
+use super::term::{Term, reliable};
 use super::waiters::{Waiting, Wake};
 use crate::registry::key::LockKey;
 
@@ -23,6 +23,9 @@ pub(super) struct Holding {
     keys: Vec<LockKey>,
     /// When the question was sent that was last answered "busy": a hand-off is not older.
     last_busy: Option<Instant>,
+    /// Two "busy" were so far apart (this process stood still, say) that a hand-off in between may
+    /// have run out: a wake-up that still comes tells nothing.
+    may_be_stale: bool,
     is_doubtful: bool,
     term: Arc<Term>,
     renewal: Option<RenewalId>,
@@ -39,6 +42,7 @@ impl Holding {
             owner,
             keys: Vec::new(),
             last_busy: None,
+            may_be_stale: false,
             is_doubtful: false,
             term: Arc::default(),
             renewal: None,
@@ -93,7 +97,7 @@ impl Holding {
         for (ask, taken) in asks.iter().zip(&taken) {
             match taken {
                 Taken::Ours { .. } => self.term.begin(sent, ask.ttl),
-                Taken::Busy { .. } if how.queue == Queue::Join => self.last_busy = Some(sent),
+                Taken::Busy { .. } if how.queue == Queue::Join => self.note_busy(sent, ask.ttl),
                 Taken::Busy { .. } => {
                     free.insert(&ask.key);
                 }
@@ -107,10 +111,17 @@ impl Holding {
 
     /// A releasing script made `ask`'s lock ours. Its ttl counts from the grant, which came after
     /// our last question that was answered "busy".
-    pub(super) fn granted(&self, ask: &Ask) {
-        if let Some(sent) = self.last_busy {
-            self.term.begin(sent, ask.ttl);
-        }
+    /// `false` when it may have run out since, so that only another question tells whose it is
+    /// (model-checked in `tests/model/hand_off.rs`).
+    pub(super) fn granted(&self, ask: &Ask) -> bool {
+        let Some(sent) = self.last_busy.filter(|_| !self.may_be_stale) else { return false };
+        self.term.begin(sent, ask.ttl);
+        true
+    }
+
+    fn note_busy(&mut self, sent: Instant, ttl: Duration) {
+        let before = self.last_busy.replace(sent);
+        self.may_be_stale |= before.is_some_and(|before| before.elapsed() >= reliable(ttl));
     }
 
     /// From now on nothing depends on what is held: it is valid for ever.

@@ -20,6 +20,9 @@ use crate::registry::{LockClass, WhenAway};
 /// The pause before something that failed on either backend is tried again.
 const AGAIN: Duration = Duration::from_millis(250);
 
+/// A lock and the token it was asked for with.
+type Lock = (LockKey, Uuid);
+
 /// Locks of one process on either backend; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct SwitchedLocks {
@@ -29,15 +32,12 @@ pub(crate) struct SwitchedLocks {
     placed: Arc<Placed>,
 }
 
-/// A lock and the token that asked for it.
-type Placement = (LockKey, Uuid);
-
 /// What this process asked PostgreSQL for, and has not given back.
 #[derive(Default)]
-pub(crate) struct Placed(Mutex<HashSet<(LockKey, Uuid)>>);
+pub(crate) struct Placed(Mutex<HashSet<Lock>>);
 
 impl Placed {
-    fn locked(&self) -> MutexGuard<'_, HashSet<(LockKey, Uuid)>> {
+    fn locked(&self) -> MutexGuard<'_, HashSet<Lock>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,9 +135,9 @@ impl SwitchedLocks {
         Ok(places.iter().map(of).collect())
     }
 
-    pub(crate) async fn release(&self, held: &[(LockKey, Uuid)]) -> Result<Vec<bool>, StoreAway> {
+    pub(crate) async fn release(&self, held: &[Lock]) -> Result<Vec<bool>, StoreAway> {
         let (theirs, on_redis) = self.split(held);
-        let mut released: HashSet<(LockKey, Uuid)> = HashSet::new();
+        let mut released: HashSet<Lock> = HashSet::new();
         if !theirs.is_empty() {
             let answers = self.postgres.release(&theirs).await?;
             self.forget(&theirs);
@@ -151,7 +151,7 @@ impl SwitchedLocks {
         Ok(held.iter().map(|lock| released.contains(lock)).collect())
     }
 
-    pub(crate) async fn leave(&self, waiting: &[(LockKey, Uuid)]) -> Result<(), StoreAway> {
+    pub(crate) async fn leave(&self, waiting: &[Lock]) -> Result<(), StoreAway> {
         let (theirs, on_redis) = self.split(waiting);
         if !theirs.is_empty() {
             self.postgres.leave(&theirs).await?;
@@ -213,12 +213,12 @@ impl SwitchedLocks {
     }
 
     /// Those that were asked for in PostgreSQL, and the others.
-    fn split(&self, held: &[Placement]) -> (Vec<Placement>, Vec<Placement>) {
+    fn split(&self, held: &[Lock]) -> (Vec<Lock>, Vec<Lock>) {
         let placed = self.placed.locked();
         held.iter().cloned().partition(|lock| placed.contains(lock))
     }
 
-    fn forget(&self, given_back: &[(LockKey, Uuid)]) {
+    fn forget(&self, given_back: &[Lock]) {
         let mut placed = self.placed.locked();
         for lock in given_back {
             placed.remove(lock);

@@ -17,6 +17,14 @@ async fn is_go(here: &Coordination, limit: &Limit, cost: u32) -> bool {
     matches!(decision, Decision::Go(_))
 }
 
+async fn ask_four_times(here: Coordination, limit: Limit) -> u32 {
+    let mut admitted = 0;
+    for _ in 0..4 {
+        admitted += u32::from(is_go(&here, &limit, 1).await);
+    }
+    admitted
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_tasks_in_four_processes_get_exactly_five_of_five() {
     let database = TestDatabase::create().await.unwrap();
@@ -26,13 +34,7 @@ async fn sixteen_tasks_in_four_processes_get_exactly_five_of_five() {
         let here = on_postgres(&database).await;
         for _ in 0..4 {
             let (here, limit) = (here.clone(), limit.clone());
-            tasks.spawn(async move {
-                let mut admitted = 0;
-                for _ in 0..4 {
-                    admitted += u32::from(is_go(&here, &limit, 1).await);
-                }
-                admitted
-            });
+            tasks.spawn(ask_four_times(here, limit));
         }
     }
     assert_eq!(tasks.join_all().await.into_iter().sum::<u32>(), 5);
@@ -98,6 +100,19 @@ async fn whoever_waits_as_told_is_admitted() {
     }
 }
 
+/// When each admission may have happened at the earliest and at the latest.
+async fn hammer(here: Coordination, limit: Limit, cost: u32) -> Vec<(Instant, Instant)> {
+    let (start, mut admitted) = (Instant::now(), Vec::new());
+    while start.elapsed() < Duration::from_millis(1_500) {
+        let asked = Instant::now();
+        if is_go(&here, &limit, cost).await {
+            admitted.extend((0..cost).map(|_| (asked, Instant::now())));
+        }
+        sleep(Duration::from_millis(3)).await;
+    }
+    admitted
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_window_holds_more_than_the_limit() {
     let database = TestDatabase::create().await.unwrap();
@@ -108,17 +123,7 @@ async fn no_window_holds_more_than_the_limit() {
         let mut tasks = JoinSet::new();
         for _process in 0..3 {
             let (here, limit) = (on_postgres(&database).await, limit.clone());
-            tasks.spawn(async move {
-                let (start, mut admitted) = (Instant::now(), Vec::new());
-                while start.elapsed() < Duration::from_millis(1_500) {
-                    let asked = Instant::now();
-                    if is_go(&here, &limit, cost).await {
-                        admitted.extend((0..cost).map(|_| (asked, Instant::now())));
-                    }
-                    sleep(Duration::from_millis(3)).await;
-                }
-                admitted
-            });
+            tasks.spawn(hammer(here, limit, cost));
         }
         let mut admitted = tasks.join_all().await.concat();
         let most = usize::try_from(most).unwrap();

@@ -1,9 +1,12 @@
 //! Locks in PostgreSQL, without any Redis.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::{Coordination, Fence, Health, Hold, LockClass, LockName, Locked, Patience};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use futures_util::StreamExt as _;
 use kernel::Wamid;
 use kernel::ids::ConnectionId;
 use testkit::TestDatabase;
@@ -30,6 +33,14 @@ async fn is_awaited(database: &TestDatabase) {
     until("somebody waits", async || database.count(sql).await.unwrap() == 1).await;
 }
 
+async fn visit_three_times(here: Coordination, room: Arc<Room>) {
+    for _ in 0..3 {
+        let work = async || room.visit(Duration::from_millis(2)).await;
+        let ran = here.locks().with_lock(message("a"), LONG, work).await.unwrap();
+        assert_eq!(ran, Locked::Ran(()));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_row_never_has_two_holders_and_every_waiter_gets_it() {
     let database = TestDatabase::create().await.unwrap();
@@ -39,13 +50,7 @@ async fn one_row_never_has_two_holders_and_every_waiter_gets_it() {
         let here = on_postgres(&database).await;
         for _ in 0..6 {
             let (here, room) = (here.clone(), Arc::clone(&room));
-            tasks.spawn(async move {
-                for _ in 0..3 {
-                    let work = async || room.visit(Duration::from_millis(2)).await;
-                    let ran = here.locks().with_lock(message("a"), LONG, work).await.unwrap();
-                    assert_eq!(ran, Locked::Ran(()));
-                }
-            });
+            tasks.spawn(visit_three_times(here, room));
         }
     }
     tasks.join_all().await;
@@ -166,14 +171,14 @@ async fn a_release_wakes_its_waiter_long_before_it_would_ask_again() {
 async fn a_release_that_nobody_waits_for_notifies_nobody() {
     let database = TestDatabase::create().await.unwrap();
     let here = on_postgres(&database).await;
-    let listener = on_postgres(&database).await;
+    let mut listener = AsyncPgConnection::establish(database.url()).await.unwrap();
+    listener.batch_execute("LISTEN switchyard_locks").await.unwrap();
     for n in 0..5 {
         assert_eq!(pass(&here, message(&format!("{n}")), Patience::None).await, Locked::Ran(()));
     }
-    let usage =
-        "SELECT count(*) AS count FROM pg_notification_queue_usage() AS used WHERE used > 0";
-    assert_eq!(database.count(usage).await.unwrap(), 0);
-    drop(listener);
+    database.execute("NOTIFY switchyard_locks, 'the end'").await.unwrap();
+    let mut notices = pin!(listener.notifications_stream());
+    assert_eq!(notices.next().await.unwrap().unwrap().payload, "the end");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,8 +6,8 @@ use std::hash::Hash;
 
 use stateright::{Checker as _, Expectation, HasDiscoveries, Model, Property};
 
-/// The names of the properties that do not hold, in order.
-pub(crate) fn broken<M>(model: &M) -> Vec<&'static str>
+/// The properties that do not hold, each with the steps that show it.
+pub(crate) fn broken<M>(model: &M) -> Vec<String>
 where
     M: Model + Clone + Send + Sync + 'static,
     M::State: Clone + std::fmt::Debug + Hash + PartialEq + Send + Sync,
@@ -22,11 +22,11 @@ where
     };
     let broken: Vec<_> =
         model.properties().into_iter().filter(|property| !holds(property)).collect();
-    for path in broken.iter().filter_map(|property| discoveries.get(property.name)) {
-        println!("{:?}", path.clone().into_actions());
-    }
-    println!("{} states", checker.unique_state_count());
-    broken.into_iter().map(|property| property.name).collect()
+    let shown = |property: Property<M>| {
+        let steps = discoveries.get(property.name).map(|path| path.clone().into_actions());
+        format!("{}: {steps:?}", property.name)
+    };
+    broken.into_iter().map(shown).collect()
 }
 
 /// From every reachable state that `concerns` us a state with `goal` can be reached by steps that
@@ -81,6 +81,5 @@ where
             }
         }
     }
-    println!("{} states", states.len());
     states.into_iter().zip(is_fine).find(|(state, fine)| !fine && concerns(state)).map(|(s, _)| s)
 }

@@ -272,7 +272,7 @@ const THERE_AND_BACK: Switch = Switch { ttl: 1, confirmed: 1, flips: 2, without:
 #[test]
 fn no_switch_gives_two_believing_holders() {
     for model in [THERE, THERE_AND_BACK] {
-        assert_eq!(broken(&model), [""; 0]);
+        assert_eq!(broken(&model), Vec::<String>::new());
     }
 }
 
@@ -289,6 +289,8 @@ fn after_a_switch_somebody_can_hold_the_lock() {
 fn each_rule_of_the_switch_is_needed() {
     for without in [Without::WaitForReadings, Without::FreshReadings, Without::DateAfterCommit] {
         let model = Switch { without, ..THERE };
-        assert!(broken(&model).contains(&"one believing holder"), "{without:?}");
+        let found = broken(&model);
+        let has_two = found.iter().any(|found| found.starts_with("one believing holder"));
+        assert!(has_two, "{without:?}: {found:?}");
     }
 }
