@@ -8,28 +8,23 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use coordination::{Broken, Holder, LockClass, LockTimes, StoreAway};
-use futures_util::future::try_join_all;
 use kernel::chain;
 use kernel::ids::AuditId;
 use serde::Serialize;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 use tracing::{error, info};
 
 pub use self::classes::ClassLine;
 pub use self::words::{Life, time_in_words};
 
 use crate::audit::{self, Entry};
+use crate::desk::patiently;
 use crate::names::{self, Naming};
 use crate::view::{self, Owned};
 use crate::{Actor, Desk, OpsError, View};
 
 /// Holders of one class that are looked at: more would fit on no screen.
 const MOST: usize = 1_000;
-/// How long a process that has just started may not know where a class's locks are kept.
-const SETTLES: Duration = Duration::from_secs(3);
-/// Between two questions meanwhile.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// A lock that somebody holds.
 #[derive(Clone, Debug, Serialize)]
@@ -218,11 +213,12 @@ impl Desk {
         classes: &[LockClass],
         naming: Naming,
     ) -> Result<Vec<HeldLock>, OpsError> {
-        let asked = classes.iter().map(async |class| {
-            let holders = self.holders(*class).await?;
-            Ok::<_, StoreAway>((*class, holders))
-        });
-        let held = try_join_all(asked).await?;
+        // One search after the other: many at once would make each other late.
+        let mut held = Vec::new();
+        for class in classes {
+            let asked = async || self.coordination.locks().holders(*class, MOST).await;
+            held.push((*class, patiently(asked).await?));
+        }
         let owners = self.owners(&held).await?;
         let mut shown: Vec<HeldLock> = held
             .into_iter()
@@ -240,16 +236,6 @@ impl Desk {
         // A search may find a key twice.
         shown.dedup_by(|one, other| one.plain == other.plain);
         Ok(shown)
-    }
-
-    async fn holders(&self, class: LockClass) -> Result<Vec<Holder>, StoreAway> {
-        let begun = Instant::now();
-        loop {
-            match self.coordination.locks().holders(class, MOST).await {
-                Err(StoreAway::Moving) if begun.elapsed() < SETTLES => sleep(PAUSE).await,
-                answer => return answer,
-            }
-        }
     }
 
     async fn owners(

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 use chatbot::Chatbot;
+use coordination::Coordination;
 use service::{Auth, Health, Life, Listener, Need, serve};
 use webhook_ingest::Ingest;
 
 use crate::cli::Which;
-use crate::exit::{Failure, OrFix};
+use crate::exit::{Failure, OrFix, REDIS_AWAY};
 use crate::parts::{self, Parts};
 
 /// The services of this process, as far as HTTP is concerned.
@@ -62,9 +63,11 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         return Ok(routes);
     }
     if is_chosen(Which::Console) {
+        let options = parts::coordination(&parts.settings)?;
+        let coordination = Coordination::start(options, life.tasks().clone());
         routes.console = Some(console::start(console::Dependencies {
             db: parts.db.clone(),
-            coordination: parts.coordination.clone(),
+            coordination: coordination.await.or_fix(REDIS_AWAY)?,
             limits: parts.settings.limits.clone(),
             clock: Arc::clone(&parts.clock),
         }));

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{Desk, OpsError, OverrideShown, Version, is_at, milliseconds, unknown};
 use crate::View;
+use crate::desk::patiently;
 use crate::names::{self, Naming};
 use crate::view;
 
@@ -97,7 +98,8 @@ impl Desk {
         };
         let mut found = Vec::new();
         for policy in policies {
-            let used = self.coordination.limiter().inspect(policy, MOST).await?;
+            let asked = async || self.coordination.limiter().inspect(policy, MOST).await;
+            let used = patiently(asked).await?;
             let used = used.into_iter().map(|usage| (names::limit_ids(&usage.key), usage));
             let seen = self.seen(view, used.collect()).await?;
             for (ids, usage, subject) in seen.into_iter().take(top) {

@@ -7,6 +7,7 @@ use tracing::debug;
 
 use super::{Desk, OpsError, UsedLimit, Version, is_at, milliseconds, unknown};
 use crate::View;
+use crate::desk::patiently;
 use crate::names::{self, Naming};
 use crate::view;
 
@@ -150,7 +151,8 @@ impl Desk {
         drop(conn);
         let most = self.effective(target.policy, Some(&name), &rows, &own);
         let limiter = self.coordination.limiter();
-        let usage = limiter.show(&Limit::of(name.clone()).at_most(most)).await?;
+        let asked = Limit::of(name.clone()).at_most(most);
+        let usage = patiently(async || limiter.show(&asked).await).await?;
         let mut shown = UsedLimit::new(target.policy, &name.key(), &usage, most, naming);
         shown.subject = target.owned.and_then(|owned| owned.name);
         shown.has_own_setting = own.contains_key(&name);

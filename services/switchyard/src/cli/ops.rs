@@ -11,7 +11,7 @@ pub(crate) enum Locks {
         /// Only those that somebody holds, with who
         #[arg(long)]
         held: bool,
-        /// Only locks of this class, e.g. campaign_send
+        /// Only locks of this class, e.g. `campaign_send`
         #[arg(long)]
         class: Option<String>,
         /// Show phone numbers and message ids in full
@@ -75,7 +75,7 @@ pub(crate) enum Limits {
     },
     /// What a limit is, what happens over it, and how much of one thing's is used
     Show {
-        /// The limit's name, e.g. whatsapp_api
+        /// The limit's name, e.g. `whatsapp_api`
         policy: String,
         /// Whose: cnx_…, cnv_…, ctc_…, or cnx_…:15551234567
         key: Option<String>,
@@ -90,7 +90,7 @@ pub(crate) enum Limits {
 /// Which limit becomes what, and why.
 #[derive(Debug, Args)]
 pub(crate) struct SetLimit {
-    /// The limit's name, e.g. whatsapp_api
+    /// The limit's name, e.g. `whatsapp_api`
     pub(crate) policy: String,
     /// E.g. 2000/min, 80/s or 5/30s; `default` ends an earlier change
     pub(crate) limit: String,

@@ -127,9 +127,9 @@ async fn show_policy(screen: Screen, desk: &Desk, policy: &str) -> Result<Exit, 
     say("Redis away", line.when_redis_is_away);
     say_change(screen, line.r#override.as_ref());
     let keys = line.overridden_keys;
-    say("changed keys", &keys.to_string());
+    say("own", &format!("{keys} changed for single things"));
     screen.talk(&format!(
-        "To change it: switchyard limits set {} {} --for 2h --reason \"...\"",
+        "To change it:\n  switchyard limits set {} {} --for 2h --reason \"...\"",
         line.policy,
         rate_of(line.limit.saturating_mul(2), line.per_ms).replace(' ', "")
     ));
@@ -178,7 +178,7 @@ async fn show_one(
     }
     say_change(screen, used.r#override.as_ref());
     screen.talk(&format!(
-        "To change it: switchyard limits set {policy} {} --key {key} --for 2h --reason \"...\"",
+        "To change it:\n  switchyard limits set {policy} {} --key {key} --for 2h --reason \"...\"",
         rate_of(used.limit.saturating_mul(2), used.per_ms).replace(' ', "")
     ));
     Ok(Exit::Done)
@@ -216,7 +216,7 @@ async fn set(screen: Screen, desk: &Desk, wanted: SetLimit) -> Result<Exit, Fail
         let key = key.map(|key| format!(" --key {key}")).unwrap_or_default();
         let policy = changed.policy;
         screen.talk(&format!(
-            "To end it: switchyard limits set {policy} default{key} --reason \"...\""
+            "To end it:\n  switchyard limits set {policy} default{key} --reason \"...\""
         ));
     }
     Ok(Exit::Done)
