@@ -394,8 +394,11 @@ impl Shared {
         let (positions, shares): (Vec<usize>, Vec<Limit>) = limits
             .iter()
             .enumerate()
-            .filter(|(_, limit)| away(limit) == LimitAway::LocalShare)
-            .map(|(position, limit)| (position, self.processes.share(limit)))
+            .filter_map(|(position, limit)| match away(limit) {
+                LimitAway::LocalShare => Some((position, self.processes.share(limit))),
+                LimitAway::LocalWhole => Some((position, limit.clone())),
+                LimitAway::Deny | LimitAway::Allow => None,
+            })
             .unzip();
         match self.local.admit(&shares, unit, units, extent, Instant::now()) {
             Answer::Denied { after, binding } => {

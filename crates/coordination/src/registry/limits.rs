@@ -148,6 +148,9 @@ pub enum LimitAway {
     Allow,
     /// This process's part of the limit: the limit divided by the processes last seen alive.
     LocalShare,
+    /// The whole limit, in each process: where the surplus is suppressed, not delayed, a share
+    /// would suppress what is allowed.
+    LocalWhole,
 }
 
 impl LimitAway {
@@ -157,6 +160,7 @@ impl LimitAway {
             Self::Deny => "refused",
             Self::Allow => "allowed",
             Self::LocalShare => "each process keeps its share",
+            Self::LocalWhole => "each process keeps all of it",
         }
     }
 }

@@ -67,7 +67,8 @@ async fn without_redis_each_process_keeps_the_limit_by_itself() {
 }
 
 #[tokio::test]
-async fn without_redis_the_processes_share_the_limit() {
+async fn without_redis_the_processes_share_a_limit_whose_surplus_waits_and_keep_one_whose_surplus_is_lost()
+ {
     let mut own = OwnRedis::start().await;
     let mut processes = Vec::new();
     for _ in 0..3 {
@@ -83,16 +84,26 @@ async fn without_redis_the_processes_share_the_limit() {
     }
     own.kill();
     for (most, each) in [(100, 33), (5, 1), (2, 1), (0, 0)] {
-        let limit = Limit::of(LimitName::Bot(ConversationId::new())).at_most(most);
+        let limit = Limit::of(LimitName::Webhook(ConnectionId::new())).at_most(most);
         for here in &processes {
-            let mut admitted = 0;
-            for _ in 0..120 {
-                let asked = here.limiter().check(std::slice::from_ref(&limit), 1).await;
-                admitted += u32::from(matches!(asked, Decision::Go(_)));
-            }
-            assert_eq!(admitted, each, "of {most}");
+            assert_eq!(admitted(here, &limit).await, each, "of {most}");
         }
     }
+    // What a bot does not say now is never said: half a limit would be a loss.
+    let limit = Limit::of(LimitName::Bot(ConversationId::new())).at_most(5);
+    for here in &processes {
+        assert_eq!(admitted(here, &limit).await, 5);
+    }
+}
+
+/// How many of 120 units pass.
+async fn admitted(here: &Coordination, limit: &Limit) -> u32 {
+    let mut admitted = 0;
+    for _ in 0..120 {
+        let asked = here.limiter().check(std::slice::from_ref(limit), 1).await;
+        admitted += u32::from(matches!(asked, Decision::Go(_)));
+    }
+    admitted
 }
 
 #[tokio::test]

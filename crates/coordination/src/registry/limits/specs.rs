@@ -43,7 +43,7 @@ pub(super) const BOT: PolicySpec = PolicySpec {
     algorithm: Algorithm::Sliding,
     adaptive: Adaptive::No,
     is_leased: false,
-    when_away: LimitAway::LocalShare,
+    when_away: LimitAway::LocalWhole,
     over: Over::Suppressed,
     then: "the bot stays silent and says so; the message is kept",
 };
