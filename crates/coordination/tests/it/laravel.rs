@@ -96,5 +96,5 @@ async fn holders_are_found_under_laravels_keys() {
     let class = coordination::LockClass::TemplateSync;
     let holders = here.locks().holders(class, 10).await.unwrap();
     let [holder] = holders.as_slice() else { panic!("{holders:?}") };
-    assert_eq!((&*holder.key, &*holder.token_prefix, &*holder.owner), (&*name, "php-owne", ""));
+    assert_eq!((&*holder.key, &*holder.token_prefix, &*holder.owner), (&*name, "php-owner-1", ""));
 }
