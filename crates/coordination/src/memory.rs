@@ -203,14 +203,14 @@ impl MemoryLocks {
     /// At most `limit` holders of a class's locks, oldest first.
     pub(crate) async fn holders(
         &self,
-        class: LockClass,
+        class: Option<LockClass>,
         limit: usize,
     ) -> Result<Vec<Holder>, MemoryAway> {
         self.call(|state| {
             let now = Instant::now();
             let held = state.locks.iter().filter_map(|(key, lock)| {
                 let owned = lock.owner.as_ref().filter(|owned| now < owned.until)?;
-                (key.class() == Some(class)).then(|| lock.holder(key, owned, now))
+                (class.is_none() || key.class() == class).then(|| lock.holder(key, owned, now))
             });
             let mut held: Vec<Holder> = held.collect();
             held.sort_by_key(|holder| Reverse(holder.age));

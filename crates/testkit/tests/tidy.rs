@@ -262,8 +262,10 @@ fn layer(member: &Member) -> u8 {
 fn forbidden(from: (&str, u8), to: (&str, u8), kind: Kind) -> Option<String> {
     let is_dev_crate = matches!(to.0, "testkit" | "graph-simulator");
     let is_allowed = match kind {
-        // Storage is tested in the databases that testkit makes with it.
-        Kind::Dev if is_dev_crate => from.1 >= 2 || (from.0, to.0) == ("storage", "testkit"),
+        // Both are tested in the databases that testkit makes.
+        Kind::Dev if is_dev_crate => {
+            from.1 >= 2 || to.0 == "testkit" && matches!(from.0, "storage" | "coordination")
+        }
         // The demo, the `simulate` command and the benchmark need the simulator; nothing else may.
         Kind::Normal | Kind::Build if is_dev_crate => {
             to.0 == "graph-simulator" && matches!(from.0, "testkit" | "switchyard" | "benchmark")

@@ -1,6 +1,6 @@
 //! Why something was not shown or done.
 
-use coordination::{Holder, RedisAway, StoreAway};
+use coordination::{RedisAway, StoreAway};
 use diesel_async::pooled_connection::deadpool::PoolError;
 use storage::StorageError;
 use thiserror::Error;
@@ -49,7 +49,7 @@ pub enum OpsError {
         now: Option<Box<HeldLock>>,
     },
     /// A token begins with the time at which it was made: fewer characters could be the next owner's.
-    #[error("an owner's token prefix has at least {} letters and digits", Holder::TOKEN_SHOWN)]
+    #[error("an owner's token is named with all that is shown of it")]
     ShortPrefix,
     /// The limit is not a number that can be kept.
     #[error("a limit is a number from 1 to {}", i32::MAX)]

@@ -23,8 +23,8 @@ use crate::names::{self, Naming};
 use crate::view::{self, Owned};
 use crate::{Actor, Desk, OpsError, View};
 
-/// Holders of one class that are looked at: more would fit on no screen.
-const MOST: usize = 1_000;
+/// Holders that are looked at: more would fit on no screen.
+const MOST: usize = 2_000;
 
 /// A lock that somebody holds.
 #[derive(Clone, Debug, Serialize)]
@@ -59,7 +59,7 @@ pub struct HeldLock {
     pub if_released: String,
     /// As the store spells it.
     #[serde(skip)]
-    plain: String,
+    pub(crate) plain: String,
 }
 
 /// What is wanted of a release.
@@ -153,15 +153,12 @@ impl Desk {
     ) -> Result<Released, OpsError> {
         let reason = audit::reason(release.reason)?;
         let prefix = release.owner_token_prefix;
-        if prefix.len() < Holder::TOKEN_SHOWN || !prefix.bytes().all(|b| b.is_ascii_alphanumeric())
-        {
-            return Err(OpsError::ShortPrefix);
-        }
         let found = self.find_locks(view, release.name, Naming::Masked).await?;
-        let of_owner = |held: &&HeldLock| {
-            held.owner_token_prefix.starts_with(prefix.get(..Holder::TOKEN_SHOWN).unwrap_or(prefix))
-        };
+        let of_owner = |held: &&HeldLock| prefix.starts_with(&held.owner_token_prefix);
         let held = match found.iter().filter(of_owner).collect::<Vec<_>>().as_slice() {
+            [] if found.iter().any(|held| held.owner_token_prefix.starts_with(prefix)) => {
+                return Err(OpsError::ShortPrefix);
+            }
             [] => {
                 let now = found.into_iter().next().map(Box::new);
                 return Err(OpsError::OwnerChanged { now });
@@ -213,16 +210,21 @@ impl Desk {
         classes: &[LockClass],
         naming: Naming,
     ) -> Result<Vec<HeldLock>, OpsError> {
-        // One search after the other: many at once would make each other late.
-        let mut held = Vec::new();
-        for class in classes {
-            let asked = async || self.coordination.locks().holders(*class, MOST).await;
-            held.push((*class, patiently(asked).await?));
-        }
+        let locks = self.coordination.locks();
+        let found = patiently(async || match classes {
+            [class] => locks.holders(*class, MOST).await,
+            _ => locks.all_holders(MOST).await,
+        });
+        let with_class = |holder: Holder| {
+            let class =
+                names::classes_of(&holder.key).into_iter().find(|class| classes.contains(class))?;
+            Some((class, holder))
+        };
+        let held: Vec<(LockClass, Holder)> =
+            found.await?.into_iter().filter_map(with_class).collect();
         let owners = self.owners(&held).await?;
         let mut shown: Vec<HeldLock> = held
             .into_iter()
-            .flat_map(|(class, holders)| holders.into_iter().map(move |holder| (class, holder)))
             .filter_map(|(class, holder)| {
                 let ids = names::lock_ids(&class.spec(), &holder.key)?.to_owned();
                 let owned = owners.get(names::first_id(&ids));
@@ -240,12 +242,10 @@ impl Desk {
 
     async fn owners(
         &self,
-        held: &[(LockClass, Vec<Holder>)],
+        held: &[(LockClass, Holder)],
     ) -> Result<HashMap<String, Owned>, OpsError> {
-        let ids = held.iter().flat_map(|(class, holders)| {
-            let spec = class.spec();
-            holders.iter().filter_map(move |holder| names::lock_ids(&spec, &holder.key))
-        });
+        let ids =
+            held.iter().filter_map(|(class, holder)| names::lock_ids(&class.spec(), &holder.key));
         let ids: Vec<&str> = ids.map(names::first_id).collect();
         if ids.is_empty() {
             return Ok(HashMap::new());

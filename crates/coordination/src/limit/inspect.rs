@@ -74,7 +74,8 @@ impl Limiter {
         let mut found = Vec::new();
         let mut cursor = "0".to_owned();
         loop {
-            let page = script::hottest(&self.shared, policy, &cursor).await?;
+            let step = async || script::hottest(&self.shared, policy, &cursor).await;
+            let page = self.shared.link.patiently(step).await?;
             found.extend(page.keys.into_iter().map(|key| key.usage(policy)));
             cursor = page.cursor;
             if cursor == "0" {

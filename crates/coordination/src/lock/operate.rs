@@ -16,7 +16,16 @@ impl Locks {
     ///
     /// [`StoreAway`] when the backend does not answer.
     pub async fn holders(&self, class: LockClass, limit: usize) -> Result<Vec<Holder>, StoreAway> {
-        self.shared.store.holders(class, limit).await
+        self.shared.store.holders(Some(class), limit).await
+    }
+
+    /// [`Self::holders`] of every class in one search.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::holders`].
+    pub async fn all_holders(&self, limit: usize) -> Result<Vec<Holder>, StoreAway> {
+        self.shared.store.holders(None, limit).await
     }
 
     /// Takes the lock `key` (as [`Holder::key`] spells it) from its holder, whose token must begin
@@ -36,9 +45,7 @@ impl Locks {
         let templates = LockClass::ALL.into_iter().map(|class| (class, class.spec().key));
         let mut named = templates
             .filter_map(|(class, template)| Some((class, LockKey::from_plain(template, key)?)));
-        let Some((class, name)) =
-            named.next().filter(|_| token_prefix.len() >= Holder::TOKEN_SHOWN)
-        else {
+        let Some((class, name)) = named.next().filter(|_| !token_prefix.is_empty()) else {
             return Ok(Broken::Unknown);
         };
         let broken = self.shared.store.break_lock(&name, token_prefix).await?;

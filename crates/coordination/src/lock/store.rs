@@ -119,7 +119,7 @@ pub enum Broken {
     OwnerChanged,
     /// Nobody held it.
     Free,
-    /// No lock of the registry has such a name, or the prefix is shorter than [`Holder::TOKEN_SHOWN`].
+    /// No lock of the registry has such a name, or the prefix is empty.
     Unknown,
 }
 
@@ -217,10 +217,10 @@ impl Store {
         }
     }
 
-    /// At most `limit` holders of a class's locks.
+    /// At most `limit` holders of a class's locks, or of all.
     pub(crate) async fn holders(
         &self,
-        class: LockClass,
+        class: Option<LockClass>,
         limit: usize,
     ) -> Result<Vec<Holder>, StoreAway> {
         match self {

@@ -213,10 +213,10 @@ impl PgLocks {
     /// At most `limit` holders of a class's locks, oldest first.
     pub(crate) async fn holders(
         &self,
-        class: LockClass,
+        class: Option<LockClass>,
         limit: usize,
     ) -> Result<Vec<Holder>, PostgresAway> {
-        let template = class.spec().key;
+        let template = class.map_or("{", |class| class.spec().key);
         let prefix = template.split_once('{').map_or(template, |(prefix, _)| prefix);
         // In a pattern `_` stands for any character.
         let pattern = format!("{}%", prefix.replace('_', "\\_"));

@@ -16,7 +16,7 @@ use crate::registry::key::LockKey;
 static SHOW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("show.lua")));
 
 /// Keys that Redis looks at in one step of a search.
-const STEP: usize = 512;
+const STEP: usize = 1_000;
 
 /// Value, ms left, waiters, fence.
 type Shown = (String, i64, u64, i64);
@@ -26,18 +26,26 @@ impl RedisLocks {
     /// its own.
     pub(crate) async fn holders(
         &self,
-        class: LockClass,
+        class: Option<LockClass>,
         limit: usize,
     ) -> Result<Vec<Holder>, RedisAway> {
         let mut holders = Vec::new();
         let mut cursor = 0_u64;
         while holders.len() < limit {
             let mut scan = cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(self.spelling.search(class.spec().key));
+            scan.arg(cursor)
+                .arg("MATCH")
+                .arg(self.spelling.search(class.map(|class| class.spec().key)));
             scan.arg("COUNT").arg(STEP);
-            let (next, found): (u64, Vec<String>) = self.link.query(&scan).await?;
-            let keys = found.iter().filter_map(|key| self.spelling.read(key, class.spec().key));
-            holders.extend(self.show(keys.collect()).await?);
+            let (next, found): (u64, Vec<String>) =
+                self.link.patiently(async || self.link.query(&scan).await).await?;
+            let read = |key: &String| match class {
+                Some(class) => self.spelling.read(key, class.spec().key),
+                None => LockClass::ALL
+                    .into_iter()
+                    .find_map(|class| self.spelling.read(key, class.spec().key)),
+            };
+            holders.extend(self.show(found.iter().filter_map(read).collect()).await?);
             cursor = next;
             if cursor == 0 {
                 break;

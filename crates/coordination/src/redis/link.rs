@@ -29,6 +29,10 @@ use crate::ConnectError;
 
 /// The most a caller waits for an answer: ten times the slowest honest script.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(150);
+/// How often a step of an operator's search is repeated at most.
+const REPEATS: u32 = 5;
+/// How long Redis may take to come back meanwhile.
+const RECOVERS: Duration = Duration::from_secs(3);
 /// The pause between probes of a Redis that does not answer.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// How often a quiet connection is checked, so that `/readyz` tells the truth without traffic.
@@ -118,6 +122,24 @@ impl Link {
     /// Whether a script may only touch keys of one slot.
     pub(crate) const fn is_cluster(&self) -> bool {
         self.is_cluster
+    }
+
+    /// A step of an operator's search: one that is late or fails is repeated for a moment, on a new
+    /// connection, instead of the whole search.
+    pub(crate) async fn patiently<T>(
+        &self,
+        step: impl AsyncFn() -> Result<T, RedisAway>,
+    ) -> Result<T, RedisAway> {
+        for _ in 0..REPEATS {
+            match step().await {
+                Ok(answer) => return Ok(answer),
+                Err(away) => debug!(error = %chain(&away), "a step of a search is repeated"),
+            }
+            if timeout(RECOVERS, self.available()).await.is_err() {
+                break;
+            }
+        }
+        step().await
     }
 
     /// Never connected: where there is no Redis.

@@ -136,11 +136,14 @@ impl Spelling {
     }
 
     /// A pattern that finds the locks of `template`, for `SCAN`.
-    pub(crate) fn search(&self, template: &str) -> String {
-        let prefix = template.split_once(":{").map_or(template, |(prefix, _)| prefix);
+    pub(crate) fn search(&self, template: Option<&str>) -> String {
+        let prefix = template.map_or_else(String::new, |template| {
+            let prefix = template.split_once(":{").map_or(template, |(prefix, _)| prefix);
+            format!("{prefix}:")
+        });
         let start = match &self.laravel_prefix {
-            Some(laravel) => format!("{laravel}{prefix}:"),
-            None => format!("{}:l:{prefix}:", self.namespace),
+            Some(laravel) => format!("{laravel}{prefix}"),
+            None => format!("{}:l:{prefix}", self.namespace),
         };
         let mut pattern = String::new();
         for c in start.chars() {

@@ -166,10 +166,10 @@ impl SwitchedLocks {
     /// Holders on both, as a class's locks may be on the move.
     pub(crate) async fn holders(
         &self,
-        class: LockClass,
+        class: Option<LockClass>,
         limit: usize,
     ) -> Result<Vec<Holder>, StoreAway> {
-        if class.spec().when_away != WhenAway::Postgres {
+        if class.is_some_and(|class| class.spec().when_away != WhenAway::Postgres) {
             return Ok(self.redis.holders(class, limit).await?);
         }
         let mut holders = self.postgres.holders(class, limit).await?;

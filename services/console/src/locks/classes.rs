@@ -30,7 +30,7 @@ pub struct ClassLine {
     pub when_redis_is_away: &'static str,
     /// `off`, `observe` or `enforce`.
     pub mode: &'static str,
-    /// How many are held, a thousand at most.
+    /// How many are held; in all classes two thousand at most.
     pub held: usize,
     /// How many wait for one.
     pub waiters: u64,

@@ -35,10 +35,12 @@ async fn list(
     caller.require(Scope::OpsRead)?;
     let naming = naming(&caller, filter.unmask)?;
     let held = desk.held_locks(view(&caller), filter.class.as_deref(), naming).await;
-    let held = held.map_err(|error| match error {
+    let mut held = held.map_err(|error| match error {
         OpsError::Unknown { .. } => Problem::invalid("class", "unknown_class", error.to_string()),
         error => problem(error),
     })?;
+    // By name: ages change their order from one page to the next.
+    held.sort_by(|one, other| one.plain.cmp(&other.plain));
     Ok(page(held, filter.limit, filter.cursor))
 }
 
