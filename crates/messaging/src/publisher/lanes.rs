@@ -70,7 +70,7 @@ impl Lanes {
 
     /// The next parcel of a lane whose last one has arrived; `None`: the lane is quiet.
     pub(super) fn next(&mut self, lane: Lane) -> Option<Parcel> {
-        let Some(waiting) = self.waiting.get_mut(&lane) else { return None };
+        let waiting = self.waiting.get_mut(&lane)?;
         let (mut messages, mut callers, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
         while let Some((message, caller)) = waiting.pop_front() {
             if caller.has_left() {

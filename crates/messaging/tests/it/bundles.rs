@@ -15,19 +15,19 @@ async fn publish(stand: &Stand, range: std::ops::Range<u32>) {
     stand.broker.publisher().publish_all(range.map(message).collect()).await.unwrap();
 }
 
+/// Publishes the hundred numbers from `first` in ten calls.
+async fn publish_hundred(stand: &Stand, first: u32) {
+    for tens in 0..10 {
+        let from = first + tens * 10;
+        publish(stand, from..from + 10).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_many_callers_publish_at_once_travels_together_in_order() {
     with_stand(async |stand| {
         // Ten callers, each with a hundred numbers of its own.
-        let callers = (0..10).map(|caller| {
-            let stand = Arc::clone(&stand);
-            async move {
-                for tens in 0..10 {
-                    let from = caller * 100 + tens * 10;
-                    publish(&stand, from..from + 10).await;
-                }
-            }
-        });
+        let callers = (0..10).map(|caller| publish_hundred(&stand, caller * 100));
         join_all(callers).await;
         let at_the_broker = stand.depth(FAMILY.queue(0)).await;
         assert!((16..500).contains(&at_the_broker), "{at_the_broker} for 1,000 messages");

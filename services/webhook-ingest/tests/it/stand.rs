@@ -179,20 +179,8 @@ impl Stand {
                 if properties.kind().as_ref().is_some_and(|kind| kind.as_str() == MARK) {
                     break;
                 }
-                for record in records(&delivery.properties, &delivery.data) {
-                    let event = WebhookEvent::read(record.body).unwrap();
-                    // The door's own: how far a lane has been worked off.
-                    if event.kind() == WebhookEventKind::Marker {
-                        continue;
-                    }
-                    kept.push(Kept {
-                        family,
-                        lane: number,
-                        message_id: Uuid::from_slice(&record.message_id).unwrap().to_string(),
-                        has_trace: !record.traceparent.is_empty(),
-                        event,
-                    });
-                }
+                let records = records(&delivery.properties, &delivery.data).into_iter();
+                kept.extend(records.filter_map(|record| Kept::of(family, number, &record)));
             }
         }
         kept
@@ -206,6 +194,17 @@ impl Stand {
             (answer.status == 200).then_some(())
         })
         .await;
+    }
+}
+
+impl Kept {
+    /// `None` for the door's own markers: how far a lane has been worked off.
+    fn of(family: Family, lane: u8, record: &Record) -> Option<Self> {
+        let event = WebhookEvent::read(record.body.clone()).unwrap();
+        let message_id = Uuid::from_slice(&record.message_id).unwrap().to_string();
+        let has_trace = !record.traceparent.is_empty();
+        let is_event = event.kind() != WebhookEventKind::Marker;
+        is_event.then_some(Self { family, lane, message_id, has_trace, event })
     }
 }
 

@@ -49,6 +49,16 @@ async fn no_window_holds_more_than_the_limit_whatever_is_asked_when() {
     assert!(fullest_window(&naive, window) > 190, "a fixed window would do");
 }
 
+/// Takes 640 slots at once, each used at its time.
+async fn burst(world: &mut World, line: &Limit) -> Vec<u64> {
+    let mut uses = Vec::new();
+    for _ in 0..10 {
+        let (slots, _) = world.reserve(line, 64, Ahead::Horizon).await;
+        uses.extend(slots.iter().map(|slot| slot.at));
+    }
+    uses
+}
+
 #[tokio::test]
 async fn no_window_holds_more_than_a_line_though_slots_are_reserved_ahead_and_used_late() {
     let window = Duration::from_secs(6);
@@ -62,10 +72,7 @@ async fn no_window_holds_more_than_a_line_though_slots_are_reserved_ahead_and_us
                 // After some quiet, all that may pass at once does.
                 world.pass(window).await;
                 let line = world.line(most, Lane::Agent).per(window);
-                for _ in 0..10 {
-                    let (slots, _) = world.reserve(&line, 64, Ahead::Horizon).await;
-                    uses.extend(slots.iter().map(|slot| slot.at));
-                }
+                uses.extend(burst(&mut world, &line).await);
             }
             let lane = Lane::ALL[usize::try_from(dice.below(4)).unwrap()];
             let line = world.line(most, lane).per(window);
