@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use console::limits::NewLimit;
 use console::{Actor, Naming, View};
 use coordination::{Coordination, Decision, Limit, LimitName, Options, PgConnect};
-use kernel::WaId;
 use kernel::ids::{ConnectionId, ConversationId};
+use kernel::{Clock, SystemClock, WaId};
 use serde_json::{Value, json};
 use storage::{Database, DatabaseOptions};
 use testkit::{Servers, eventually_within, unique_name};
@@ -61,7 +61,7 @@ async fn the_fullest_limit_comes_first_and_only_the_own_ones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_limit_is_shown_with_who_why_and_until_when_and_ends_with_null() {
     let world = World::new().await;
-    let end = Utc::now() + TimeDelta::hours(2);
+    let end = SystemClock.now() + TimeDelta::hours(2);
     let body = json!({
         "key": world.connection, "limit": 2_000, "expires_at": end, "reason": "launch day",
     });

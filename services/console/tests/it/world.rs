@@ -179,7 +179,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{}", self.body))
+        serde_json::from_str(&self.body).unwrap()
     }
 
     /// Fails the test, telling `what` was called, unless status and code are these.
