@@ -26,7 +26,7 @@ pub(crate) const CHANNEL: &str = "switchyard_locks";
 /// How long a waiter's mark on a row counts: it asks again every second at least.
 const WAIT: Duration = Duration::from_secs(3);
 /// How long a fence outlives its lock: no holder lives longer.
-const FENCE_KEPT: Duration = Duration::from_hours(7 * 24);
+const FENCE_KEPT: Duration = Duration::from_hours(1);
 /// Rows deleted in one statement.
 const SWEPT: i64 = 1_000;
 

@@ -7,7 +7,7 @@ if #KEYS == 3 and ARGV[2] == 'release' and redis.call('EXISTS', KEYS[2]) == 0 th
   -- The fast way: nobody waits.
   return {redis.call('GET', KEYS[1]) == ARGV[3] and redis.call('DEL', KEYS[1]) or 0}
 end
-local FENCE_KEPT = 604800000
+local FENCE_KEPT = 3600000
 local function next_fence(key)
   local time = redis.call('TIME')
   local before = tonumber(redis.call('GET', key)) or 0

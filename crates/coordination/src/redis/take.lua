@@ -11,14 +11,14 @@ if #KEYS == 3 and ARGV[5] == '' and redis.call('SET', KEYS[1], ARGV[1], 'NX', 'P
   local time = redis.call('TIME')
   local now = time[1] * 1000000 + time[2]
   local text = string.format('%.0f', now)
-  local before = tonumber(redis.call('SET', KEYS[3], text, 'PX', '604800000', 'GET') or 0)
+  local before = tonumber(redis.call('SET', KEYS[3], text, 'PX', '3600000', 'GET') or 0)
   if before >= now then
     now = before + 1
-    redis.call('SET', KEYS[3], string.format('%.0f', now), 'PX', '604800000')
+    redis.call('SET', KEYS[3], string.format('%.0f', now), 'PX', '3600000')
   end
   return {{1, now}}
 end
-local FENCE_KEPT = 604800000 -- 7 days: longer than any holder lives
+local FENCE_KEPT = 3600000 -- 1 hour: longer than any holder lives, and than a clock goes back
 local value = ARGV[1]
 local holders, is_any_busy = {}, false
 for n = 1, #KEYS / 3 do
