@@ -5,6 +5,7 @@
 //! keeper's thread, so that neither traffic nor a busy runtime delays them.
 
 pub(crate) mod deployment;
+mod free;
 mod inspect;
 pub(crate) mod link;
 pub(crate) mod locks;

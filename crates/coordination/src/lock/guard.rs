@@ -46,7 +46,7 @@ pub struct BatchGuard {
 impl BatchGuard {
     pub(super) fn new(locks: Locks, names: impl IntoIterator<Item = LockName>) -> Self {
         let mut busy: Vec<LockName> = names.into_iter().collect();
-        if busy.len() > 1 {
+        if busy.len() > 1 && busy.iter().collect::<HashSet<_>>().len() < busy.len() {
             let mut seen = HashSet::new();
             busy.retain(|name| seen.insert(name.clone()));
         }
@@ -97,7 +97,7 @@ impl BatchGuard {
         self.as_held()
     }
 
-    /// Gives all locks back, in one round trip.
+    /// Gives all locks back, in one round trip; two when somebody waits for one of them.
     ///
     /// When the backend does not answer, the release goes on in the background.
     pub async fn release(mut self) -> Hold {

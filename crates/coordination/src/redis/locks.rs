@@ -13,6 +13,7 @@ use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::deployment::Connection;
+use super::free;
 use super::link::{Link, RedisAway};
 use super::shards::Shards;
 use crate::lock::fence::Fence;
@@ -26,7 +27,7 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("rene
 
 /// Loads the scripts, so that the first callers need not.
 pub(super) async fn teach(connection: &mut Connection) -> Result<(), RedisError> {
-    for script in [&TAKE, &RELEASE, &RENEW] {
+    for script in [&TAKE, &RELEASE, &RENEW, &free::TAKE, &free::RELEASE] {
         script.load_async(connection).await?;
     }
     Ok(())
@@ -113,6 +114,9 @@ impl RedisLocks {
         asks: &[(usize, &Ask)],
         how: Take,
     ) -> Result<Vec<Taken>, RedisAway> {
+        if free::is_plain(asks, how) {
+            return self.take_free(owner, asks).await;
+        }
         let mut call = TAKE.prepare_invoke();
         call.arg(self.value(owner.token));
         call.arg(if how.share == Share::All { "all" } else { "each" });
@@ -181,6 +185,19 @@ impl RedisLocks {
         held: &[(usize, &(LockKey, Uuid))],
         how: &str,
     ) -> Result<Vec<bool>, RedisAway> {
+        match held.first() {
+            Some((_, (_, token))) if how == "release" && free::is_batch(held) => {
+                self.release_free(held, *token).await
+            }
+            _ => self.hand_on(held, how).await,
+        }
+    }
+
+    pub(super) async fn hand_on(
+        &self,
+        held: &[(usize, &(LockKey, Uuid))],
+        how: &str,
+    ) -> Result<Vec<bool>, RedisAway> {
         let mut call = RELEASE.prepare_invoke();
         call.arg(self.publish()).arg(how);
         for (_, (key, token)) in held {
@@ -226,7 +243,7 @@ impl RedisLocks {
         }
     }
 
-    fn value(&self, token: Uuid) -> String {
+    pub(super) fn value(&self, token: Uuid) -> String {
         format!("{}{}", token.simple(), self.label)
     }
 
@@ -254,6 +271,6 @@ fn put_back<I, T>(len: usize, slots: &[Vec<(usize, I)>], answers: Vec<Vec<T>>) -
     placed.into_iter().map(|(_, answer)| answer).collect()
 }
 
-fn milliseconds(time: Duration) -> u64 {
+pub(super) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

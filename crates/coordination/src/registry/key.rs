@@ -3,6 +3,7 @@
 //! The first id is the hash tag, so that everything about one thing lives in one cluster slot.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -42,9 +43,10 @@ pub(crate) fn physical(
     key
 }
 
-/// A lock's logical name with its ids, the first of them in braces: it tells the cluster slot.
+/// A lock's logical name with its ids, the first of them in braces: it tells the cluster slot. Cheap to
+/// clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct LockKey(String);
+pub(crate) struct LockKey(Arc<str>);
 
 impl LockKey {
     /// `template` is the registry's spelling; ids hold neither spaces nor braces.
@@ -52,12 +54,12 @@ impl LockKey {
         let prefix = template.split_once(":{").map_or(template, |(prefix, _)| prefix);
         let mut tagged = prefix.to_owned();
         push_ids(&mut tagged, ids);
-        Self(tagged)
+        Self(tagged.into())
     }
 
     /// Reads what [`Self::tagged`] wrote.
     pub(crate) fn from_tagged(tagged: &str) -> Self {
-        Self(tagged.to_owned())
+        Self(tagged.into())
     }
 
     /// Reads what [`Self::plain`] wrote for a lock of `template`.
@@ -69,12 +71,12 @@ impl LockKey {
             Some(end) => found.split_at_checked(end)?,
             None => (found, ""),
         };
-        (!first.is_empty()).then(|| Self(format!("{prefix}:{{{first}}}{rest}")))
+        (!first.is_empty()).then(|| Self(format!("{prefix}:{{{first}}}{rest}").into()))
     }
 
     /// The class whose lock it is.
     pub(crate) fn class(&self) -> Option<LockClass> {
-        let prefix = self.0.split_once(":{").map_or(self.0.as_str(), |(prefix, _)| prefix);
+        let prefix = self.0.split_once(":{").map_or(&*self.0, |(prefix, _)| prefix);
         let is_of = |class: &LockClass| {
             class.spec().key.split_once(":{").is_some_and(|(key, _)| key == prefix)
         };

@@ -9,7 +9,7 @@ use deadpool_redis::redis::cmd;
 use kernel::Wamid;
 use tokio::task::JoinSet;
 
-use crate::stack::{OwnRedis, connect, fresh_namespace, raw, shared_url};
+use crate::stack::{OwnRedis, connect, fresh_namespace, raw, shared_url, until};
 
 fn messages(numbers: std::ops::Range<u32>) -> Vec<LockName> {
     numbers.map(|n| LockName::WebhookMessage(Wamid::new(format!("wamid.{n}")))).collect()
@@ -96,4 +96,66 @@ async fn one_lock_never_has_two_holders_and_every_waiter_gets_it() {
     }
     let ran = tasks.join_all().await;
     assert!(ran.iter().all(|ran| matches!(ran, Locked::Ran(_))), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_batch_hands_on_the_one_that_is_waited_for_and_frees_the_others() {
+    let own = OwnRedis::start().await;
+    let (here, there) = (connect(&own.url(), "sw").await, connect(&own.url(), "sw").await);
+    let guard = here.locks().lock_many(messages(0..50), Patience::None).await.unwrap();
+    let patience = Patience::UpTo(Duration::from_secs(20));
+    let mut redis = raw(&own.url()).await;
+    let release = async {
+        until("it waits", async || {
+            let queue = "sw:q:webhook_message:{wamid.17}";
+            let waiting: u64 =
+                cmd("LLEN").arg(queue).query_async(&mut redis.clone()).await.unwrap();
+            waiting == 1
+        })
+        .await;
+        guard.release().await
+    };
+    let (waited, released) =
+        tokio::join!(there.locks().lock_many(messages(17..18), patience), release);
+    let waited = waited.unwrap();
+    assert_eq!((waited.held(), released), (messages(17..18).as_slice(), Hold::Kept));
+    let again = here.locks().lock_many(messages(0..50), Patience::None).await.unwrap();
+    assert_eq!((again.held().len(), again.busy()), (49, messages(17..18).as_slice()));
+    assert_eq!(again.release().await, Hold::Kept);
+    assert_eq!(waited.release().await, Hold::Kept);
+    let left: u64 = cmd("EXISTS")
+        .arg("sw:l:webhook_message:{wamid.17}")
+        .arg("sw:l:webhook_message:{wamid.16}")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn one_busy_lock_among_many_is_told_apart_and_stays_its_owners() {
+    let namespace = fresh_namespace();
+    let here = connect(&shared_url(), &namespace).await;
+    let there = connect(&shared_url(), &namespace).await;
+    let first = here.locks().lock_many(messages(41..42), Patience::None).await.unwrap();
+    let second = there.locks().lock_many(messages(0..100), Patience::None).await.unwrap();
+    assert_eq!(second.busy(), messages(41..42));
+    assert_eq!(second.held(), [messages(0..41), messages(42..100)].concat());
+    assert_eq!(second.release().await, Hold::Kept);
+    assert_eq!(first.release().await, Hold::Kept);
+}
+
+#[tokio::test]
+async fn a_batch_that_lost_one_of_its_locks_says_so_and_frees_the_others_only() {
+    let namespace = fresh_namespace();
+    let here = connect(&shared_url(), &namespace).await;
+    let guard = here.locks().lock_many(messages(0..20), Patience::None).await.unwrap();
+    let mut redis = raw(&shared_url()).await;
+    let key = |n: u32| format!("{namespace}:l:webhook_message:{{wamid.{n}}}");
+    cmd("SET").arg(key(7)).arg("another").exec_async(&mut redis).await.unwrap();
+    assert_eq!(guard.release().await, Hold::Lost);
+    let others = cmd("GET").arg(key(7)).query_async::<String>(&mut redis).await.unwrap();
+    let freed: u64 = cmd("EXISTS").arg(key(6)).arg(key(8)).query_async(&mut redis).await.unwrap();
+    assert_eq!((others.as_str(), freed), ("another", 0));
+    cmd("DEL").arg(key(7)).exec_async(&mut redis).await.unwrap();
 }
