@@ -11,7 +11,6 @@ mod page;
 
 pub use self::limits::{Adaptive, Algorithm, LimitAway, LimitName, Over, Policy, PolicySpec};
 pub use self::locks::{
-    Campaign, CampaignId, LockClass, LockName, LockSpec, Protection, Reminder, ReminderId, Tick,
-    WhenAway,
+    LockClass, LockName, LockSpec, Protection, Reminder, ReminderId, Tick, WhenAway,
 };
 pub use self::page::page;

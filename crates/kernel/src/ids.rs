@@ -62,6 +62,8 @@ kinds! {
     Bot, BotId, "bot";
     /// Identifies one rule of a bot.
     Rule, RuleId, "rul";
+    /// Identifies a campaign.
+    Campaign, CampaignId, "cmp";
     /// Identifies something that happened.
     Event, EventId, "evt";
     /// Identifies an API key.

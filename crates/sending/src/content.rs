@@ -16,6 +16,16 @@ pub enum Content {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reply_to: Option<Wamid>,
     },
+    /// An approved template with its parameters filled in.
+    Template {
+        /// Its name.
+        name: String,
+        /// Language and locale, e.g. `en_US`.
+        language: String,
+        /// Header, body and button parameters, as Meta's API takes them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        components: Vec<serde_json::Value>,
+    },
 }
 
 /// The stored content cannot be read: written by a newer version, or damaged.
@@ -44,6 +54,9 @@ impl Content {
                 preview_url: false,
                 reply_to: reply_to.as_ref(),
             },
+            Self::Template { name, language, components } => {
+                whatsapp::graph::Content::Template { name, language, components }
+            }
         }
     }
 }

@@ -145,7 +145,7 @@ fn judge(
     let may_resend = attempt.resend_until.is_none_or(|until| now < until);
     Some(match attempt.on_doubt {
         OnDoubt::Resend if may_resend => Verdict::Resend,
-        OnDoubt::Resend | OnDoubt::Hold => Verdict::Uncertain,
+        OnDoubt::Resend | OnDoubt::Hold | OnDoubt::AssumeSent => Verdict::Uncertain,
     })
 }
 

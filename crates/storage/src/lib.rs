@@ -9,6 +9,7 @@
 
 pub mod api_keys;
 pub mod bot_turns;
+pub mod campaigns;
 pub mod connections;
 pub mod contacts;
 pub mod conversations;

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{self, Array, Bytea, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use kernel::ids::{ConnectionId, ConversationId, MessageId, WorkspaceId};
+use kernel::ids::{CampaignId, ConnectionId, ConversationId, MessageId, WorkspaceId};
 use kernel::{UserId, WaId};
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ use kernel::statement;
 pub enum Source {
     /// A bot's reply.
     Bot,
+    /// A campaign's message.
+    Campaign,
 }
 
 impl Source {
@@ -35,6 +37,7 @@ impl Source {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bot => "bot",
+            Self::Campaign => "campaign",
         }
     }
 }
@@ -44,6 +47,8 @@ impl Source {
 pub enum OnDoubt {
     /// It waits for a person.
     Hold,
+    /// It counts as sent once the status watermark has passed it.
+    AssumeSent,
     /// It is sent again once the status watermark has passed it.
     Resend,
 }
@@ -52,12 +57,17 @@ impl OnDoubt {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Hold => "hold",
+            Self::AssumeSent => "assume_sent",
             Self::Resend => "resend",
         }
     }
 
     pub(crate) fn read(text: &str) -> Self {
-        if text == "resend" { Self::Resend } else { Self::Hold }
+        match text {
+            "resend" => Self::Resend,
+            "assume_sent" => Self::AssumeSent,
+            _ => Self::Hold,
+        }
     }
 }
 
@@ -112,6 +122,8 @@ pub struct NewOutbound {
     pub recipient: Recipient,
     /// What kind of work it comes from.
     pub source: Source,
+    /// The campaign it belongs to.
+    pub campaign_id: Option<CampaignId>,
     /// What to do when its outcome stays unknown.
     pub on_doubt: OnDoubt,
     /// After this moment a doubtful message is left to a person even under [`OnDoubt::Resend`].
@@ -132,6 +144,7 @@ statement! {
         kinds: Vec<&'static str>,
         recipients: Vec<String>,
         sources: Vec<&'static str>,
+        campaigns: Vec<Option<Uuid>>,
         on_doubts: Vec<&'static str>,
         resend_until: Vec<Option<DateTime<Utc>>>,
         contents: Vec<Vec<u8>>,
@@ -139,7 +152,7 @@ statement! {
         now: DateTime<Utc>,
     ) -> sql_types::Uuid {
         "INSERT INTO outbound_messages (id, workspace_id, connection_id, conversation_id, \
-         dedupe_key, recipient_kind, recipient, source, on_doubt, resend_until, content, traceparent, state, \
+         dedupe_key, recipient_kind, recipient, source, campaign_id, on_doubt, resend_until, content, traceparent, state, \
          created_at) SELECT s.*, 'ready', " [now: Timestamptz] " FROM unnest("
         [ids: Array<sql_types::Uuid>] ", "
         [workspaces: Array<sql_types::Uuid>] ", "
@@ -149,6 +162,7 @@ statement! {
         [kinds: Array<Text>] ", "
         [recipients: Array<Text>] ", "
         [sources: Array<Text>] ", "
+        [campaigns: Array<Nullable<sql_types::Uuid>>] ", "
         [on_doubts: Array<Text>] ", "
         [resend_until: Array<Nullable<Timestamptz>>] ", "
         [contents: Array<Bytea>] ", "
@@ -179,6 +193,7 @@ pub async fn enqueue(
         kinds: rows.iter().map(|row| row.recipient.kind()).collect(),
         recipients: rows.iter().map(|row| row.recipient.as_str().to_owned()).collect(),
         sources: rows.iter().map(|row| row.source.as_str()).collect(),
+        campaigns: rows.iter().map(|row| row.campaign_id.map(|id| id.as_uuid())).collect(),
         on_doubts: rows.iter().map(|row| row.on_doubt.as_str()).collect(),
         resend_until: rows.iter().map(|row| row.resend_until).collect(),
         traces: rows.iter().map(|row| row.traceparent.clone()).collect(),

@@ -106,6 +106,8 @@ pub(crate) enum Which {
     Conversations,
     /// Answers by rules, and hands messages to Meta
     Chatbot,
+    /// Works campaigns off, and hands their messages to Meta; serves campaigns
+    CampaignSender,
     /// Serves what operators see and do: `/v1/ops`
     Console,
 }
@@ -118,6 +120,7 @@ impl Which {
             Self::WebhookIngest => "webhook-ingest",
             Self::Conversations => "conversations",
             Self::Chatbot => "chatbot",
+            Self::CampaignSender => "campaign-sender",
             Self::Console => "console",
         }
     }

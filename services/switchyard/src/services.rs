@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
+use campaign_sender::CampaignSender;
 use chatbot::Chatbot;
 use coordination::Coordination;
 use service::{Auth, Health, Life, Listener, Need, serve};
@@ -20,6 +21,7 @@ struct Routes {
     ingest: Option<Ingest>,
     conversations: Option<conversations::State>,
     chatbot: Option<Chatbot>,
+    campaigns: Option<CampaignSender>,
     console: Option<console::Desk>,
 }
 
@@ -53,8 +55,14 @@ pub(crate) async fn start(life: &Life, parts: Parts, which: Which) -> Result<Soc
 async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Failure> {
     let is_chosen = |service| which == Which::All || which == service;
     let auth = Arc::clone(&parts.auth);
-    let mut routes =
-        Routes { auth, ingest: None, conversations: None, chatbot: None, console: None };
+    let mut routes = Routes {
+        auth,
+        ingest: None,
+        conversations: None,
+        chatbot: None,
+        campaigns: None,
+        console: None,
+    };
     if is_chosen(Which::WebhookIngest) {
         let started = webhook_ingest::start(life, ingest(parts));
         routes.ingest = Some(started.or_fix("correct meta.app_secret and meta.verify_token")?);
@@ -89,18 +97,38 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         };
         routes.conversations = Some(conversations::start(life, dependencies));
     }
+    let sender = match which {
+        Which::All | Which::Chatbot | Which::CampaignSender => {
+            Some(parts.sender(life, relay.clone())?)
+        }
+        Which::WebhookIngest | Which::Conversations | Which::Console => None,
+    };
+    let Some(sender) = sender else { return Ok(routes) };
     if is_chosen(Which::Chatbot) {
         let dependencies = chatbot::Dependencies {
             db: parts.db.clone(),
             broker: parts.broker.clone(),
             limiter: parts.coordination.limiter().clone(),
-            sender: parts.sender(life, relay.clone())?,
-            relay,
+            sender: sender.clone(),
+            relay: relay.clone(),
             clock: Arc::clone(&parts.clock),
             options: chatbot::Options::from(parts.settings.as_ref()),
         };
         let started = chatbot::start(life.clone(), dependencies).await;
         routes.chatbot = Some(started.or_fix("switchyard doctor")?);
+    }
+    if is_chosen(Which::CampaignSender) {
+        let dependencies = campaign_sender::Dependencies {
+            db: parts.db.clone(),
+            broker: parts.broker.clone(),
+            locks: parts.coordination.locks().clone(),
+            limiter: parts.coordination.limiter().clone(),
+            sender,
+            relay,
+            clock: Arc::clone(&parts.clock),
+            options: campaign_sender::Options::from(parts.settings.as_ref()),
+        };
+        routes.campaigns = Some(campaign_sender::start(life, dependencies));
     }
     Ok(routes)
 }
@@ -151,6 +179,9 @@ impl Routes {
         }
         if let Some(chatbot) = &self.chatbot {
             chatbot.routes(config);
+        }
+        if let Some(campaigns) = &self.campaigns {
+            campaigns.routes(config);
         }
         if let Some(desk) = &self.console {
             config.app_data(Data::new(desk.clone()));

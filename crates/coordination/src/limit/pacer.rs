@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::{Limit, Limiter, Permit};
-use crate::registry::{CampaignId, LimitName, Policy};
+use crate::registry::{LimitName, Policy};
+use kernel::ids::CampaignId;
 
 /// Whose turns a message takes in the campaigns' lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

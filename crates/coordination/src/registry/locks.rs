@@ -5,21 +5,10 @@ mod specs;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use kernel::ids::{ConnectionId, ContactId, Id, Kind, WorkspaceId};
+use kernel::ids::{CampaignId, ConnectionId, ContactId, Id, Kind, WorkspaceId};
 use kernel::{WaId, Wamid};
 
 use super::key::{LockKey, free_text};
-
-/// Marks identifiers of campaigns.
-#[derive(Debug)]
-pub enum Campaign {}
-
-impl Kind for Campaign {
-    const PREFIX: &'static str = "cmp";
-}
-
-/// Identifies a campaign.
-pub type CampaignId = Id<Campaign>;
 
 /// Marks identifiers of reminders.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use std::future::pending;
 use std::time::Duration;
 
-use coordination::registry::CampaignId;
 use coordination::{Hold, LockClass, LockName, Locked, Locks, Patience};
 use deadpool_redis::redis::cmd;
 use kernel::Wamid;
+use kernel::ids::CampaignId;
 use tokio::time::{Instant, sleep};
 
 use crate::stack::{OwnRedis, alone, connect, raw};

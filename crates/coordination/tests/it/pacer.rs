@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use coordination::registry::CampaignId;
 use coordination::{Coordination, Feedback, Lane, Limit, LimitName, Pacer, Parked, Policy, Share};
 use deadpool_redis::redis::cmd;
 use kernel::WaId;
+use kernel::ids::CampaignId;
 use kernel::ids::ConnectionId;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};

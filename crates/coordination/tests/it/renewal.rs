@@ -3,9 +3,9 @@
 use std::future::pending;
 use std::time::Duration;
 
-use coordination::registry::CampaignId;
 use coordination::{Coordination, Hold, LockClass, LockName, Locked, Patience};
 use deadpool_redis::redis::cmd;
+use kernel::ids::CampaignId;
 use kernel::ids::ConnectionId;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};

@@ -47,6 +47,8 @@ families! {
     WebhooksSlow = "webhooks.slow", 2 lanes;
     /// Messages a bot may have to answer.
     Chatbots = "chatbots", 4 lanes, hears contracts::names::event::MESSAGE_RECEIVED;
+    /// Campaigns that should be looked at now.
+    Campaigns = "campaigns", 0 lanes;
 }
 
 impl Family {

@@ -21,6 +21,7 @@ pub(crate) fn outbound(world: &World, key: &str, number: &str) -> NewOutbound {
         dedupe_key: key.into(),
         recipient: Recipient::Number(WaId::new(number)),
         source: Source::Bot,
+        campaign_id: None,
         on_doubt: OnDoubt::Resend,
         resend_until: None,
         content: b"{}".to_vec(),

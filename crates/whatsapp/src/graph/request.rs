@@ -49,6 +49,15 @@ pub enum Content<'a> {
         /// The message that this one answers.
         reply_to: Option<&'a Wamid>,
     },
+    /// An approved template, which alone may open a conversation.
+    Template {
+        /// Its name.
+        name: &'a str,
+        /// Language and locale, e.g. `en_US`.
+        language: &'a str,
+        /// Header, body and button parameters, as Meta's API takes them.
+        components: &'a [serde_json::Value],
+    },
 }
 
 impl SendRequest<'_> {
@@ -60,14 +69,23 @@ impl SendRequest<'_> {
             }
             Recipient::User(user) => (None, Some(user)),
         };
-        let Content::Text { body, preview_url, reply_to } = self.content;
+        let (kind, text, template, reply_to) = match self.content {
+            Content::Text { body, preview_url, reply_to } => {
+                ("text", Some(Text { body, preview_url }), None, reply_to)
+            }
+            Content::Template { name, language, components } => {
+                let language = Language { code: language };
+                ("template", None, Some(Template { name, language, components }), None)
+            }
+        };
         serde_json::to_vec(&Wire {
             messaging_product: "whatsapp",
             recipient_type: "individual",
             to,
             recipient,
-            kind: "text",
-            text: Text { body, preview_url },
+            kind,
+            text,
+            template,
             context: reply_to.map(|message_id| Context { message_id }),
             biz_opaque_callback_data: self.callback_data,
         })
@@ -84,7 +102,10 @@ struct Wire<'a> {
     recipient: Option<&'a UserId>,
     #[serde(rename = "type")]
     kind: &'static str,
-    text: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<Template<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Context<'a>>,
     biz_opaque_callback_data: &'a str,
@@ -99,4 +120,17 @@ struct Text<'a> {
 #[derive(Serialize)]
 struct Context<'a> {
     message_id: &'a Wamid,
+}
+
+#[derive(Serialize)]
+struct Template<'a> {
+    name: &'a str,
+    language: Language<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    components: &'a [serde_json::Value],
+}
+
+#[derive(Serialize)]
+struct Language<'a> {
+    code: &'a str,
 }

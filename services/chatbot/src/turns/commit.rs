@@ -148,6 +148,7 @@ impl<'a> Played<'a> {
             dedupe_key: format!("b:{}", waiting.message_id.as_uuid().simple()),
             recipient: reply.answer.recipient.clone(),
             source: Source::Bot,
+            campaign_id: None,
             on_doubt: OnDoubt::Resend,
             resend_until: Some(waiting.said_at + RESEND),
             content: reply.answer.content.clone(),

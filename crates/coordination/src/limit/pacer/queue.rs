@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Waiter;
-use crate::registry::CampaignId;
+use kernel::ids::CampaignId;
 
 /// The waiters of one lane. Each sender (a campaign, or all that is none) has a queue of its own; a
 /// round gives each as many turns as its weight (deficit round robin).

@@ -78,6 +78,7 @@ fn outbound(row: &NewMessage) -> NewOutbound {
         dedupe_key: format!("b:{}", row.id),
         recipient: Recipient::Number(WaId::new("4915755512345")),
         source: Source::Bot,
+        campaign_id: None,
         on_doubt: OnDoubt::Hold,
         resend_until: None,
         content: Vec::new(),

@@ -1,0 +1,1 @@
+//! The tables that only this service writes.
