@@ -27,7 +27,6 @@ pub mod transport {
 }
 
 /// What makes campaigns go on.
-#[expect(missing_docs, reason = "generated; documented in proto/")]
 pub mod campaigns {
     include!(concat!(env!("OUT_DIR"), "/switchyard.campaigns.v1.rs"));
 }
