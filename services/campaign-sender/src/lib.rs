@@ -10,8 +10,10 @@
 //! - no message of a campaign is claimed after its pause or cancellation was answered.
 
 mod api;
+pub mod audience;
 mod engine;
 mod store;
+pub mod template;
 
 use std::sync::Arc;
 
