@@ -10,8 +10,12 @@
 //! - no message of a campaign is claimed after its pause or cancellation was answered.
 
 mod api;
+mod audience;
 mod engine;
+mod number;
 mod store;
+mod template;
+mod upload;
 
 use std::sync::Arc;
 
@@ -68,9 +72,10 @@ pub struct CampaignSender {
 
 /// Starts working campaigns off.
 pub fn start(life: &Life, dependencies: Dependencies) -> CampaignSender {
-    let Dependencies { db, clock, .. } = dependencies;
+    let Dependencies { db, clock, limiter, options, .. } = dependencies;
     engine::start(life);
-    CampaignSender { api: Data::new(Api::new(db, clock)) }
+    let api = Api { db, clock, limiter, api_per_minute: options.api_per_minute };
+    CampaignSender { api: Data::new(api) }
 }
 
 impl CampaignSender {
