@@ -28,6 +28,8 @@ use actix_web::web::{self, Data, ServiceConfig};
 use chrono::{DateTime, SecondsFormat, Utc};
 use coordination::Limiter;
 use kernel::Clock;
+use messaging::Publisher;
+use relay::Relay;
 use storage::Database;
 
 /// What handlers work with.
@@ -35,6 +37,10 @@ pub(crate) struct Api {
     pub(crate) db: Database,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limiter: Limiter,
+    /// Publishes what happened, after the commit.
+    pub(crate) relay: Relay,
+    /// Takes ticks to the workers.
+    pub(crate) publisher: Publisher,
     /// R1 for connections without their own, per minute.
     pub(crate) api_per_minute: u32,
 }

@@ -9,6 +9,7 @@
 //! - the numbers of a campaign add up in every transaction;
 //! - no message of a campaign is claimed after its pause or cancellation was answered.
 
+mod announce;
 mod api;
 mod audience;
 mod engine;
@@ -72,9 +73,11 @@ pub struct CampaignSender {
 
 /// Starts working campaigns off.
 pub fn start(life: &Life, dependencies: Dependencies) -> CampaignSender {
-    let Dependencies { db, clock, limiter, options, .. } = dependencies;
+    let Dependencies { db, broker, limiter, relay, clock, options, .. } = dependencies;
     engine::start(life);
-    let api = Api { db, clock, limiter, api_per_minute: options.api_per_minute };
+    let publisher = broker.publisher();
+    let api_per_minute = options.api_per_minute;
+    let api = Api { db, clock, limiter, relay, publisher, api_per_minute };
     CampaignSender { api: Data::new(api) }
 }
 

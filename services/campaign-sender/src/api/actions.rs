@@ -3,15 +3,18 @@
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, Responder};
 use chrono::{DateTime, Utc};
+use contracts::names::event::CAMPAIGN_STARTED;
 use diesel_async::AsyncConnection;
 use kernel::ids::{CampaignId, WorkspaceId};
 use serde_json::json;
 use service::{Caller, Problem, Query, Scope, etag};
 use storage::AsyncPgConnection;
 use storage::campaigns::standing::Status;
+use storage::events::{self, Event};
 
 use super::values::{Nothing, wrong_end};
 use super::{Api, view};
+use crate::announce::{self, Whose};
 use crate::audience::Audience;
 use crate::store::campaigns::{self, Campaign, Changes};
 use crate::store::{ChangeError, log, uploads};
@@ -27,8 +30,12 @@ pub(super) async fn start(
     caller.require(Scope::CampaignsSend)?;
     let now = api.clock.now();
     let mut conn = api.db.connection().await?;
-    (*conn).transaction(async |tx| begin(tx, &caller, *id, now).await).await?;
+    let begun = (*conn).transaction(async |tx| begin(tx, &caller, *id, now).await).await?;
     drop(conn);
+    if let Some(event) = begun {
+        api.relay.publish(vec![event]).await;
+        announce::tick(&api.publisher, *id).await;
+    }
     let shown = view::one(&api, &caller, *id).await?;
     Ok(HttpResponse::Accepted().insert_header(etag(shown.version())).json(shown))
 }
@@ -38,11 +45,11 @@ async fn begin(
     caller: &Caller,
     id: CampaignId,
     now: DateTime<Utc>,
-) -> Result<(), ChangeError> {
+) -> Result<Option<Event>, ChangeError> {
     let campaign = campaigns::lock(tx, caller.workspace, id, None).await?;
     match campaign.status() {
         Status::Draft | Status::Scheduled => (),
-        Status::Preparing | Status::Running => return Ok(()),
+        Status::Preparing | Status::Running => return Ok(None),
         status => return Err(not_again(status)),
     }
     require_startable(tx, caller.workspace, &campaign, now).await?;
@@ -57,7 +64,18 @@ async fn begin(
     campaigns::update(tx, id, changes, now).await?;
     let entry = (caller.key.to_string(), "started", json!({}));
     log::append(tx, caller.workspace, id, entry, now).await?;
-    Ok(())
+    let whose = whose(caller, &campaign);
+    let event = announce::event(whose, CAMPAIGN_STARTED, Status::Preparing, now);
+    events::append(tx, std::slice::from_ref(&event), now).await?;
+    Ok(Some(event))
+}
+
+fn whose(caller: &Caller, campaign: &Campaign) -> Whose {
+    Whose {
+        workspace: caller.workspace,
+        connection: campaign.connection_id(),
+        campaign: campaign.id(),
+    }
 }
 
 /// Refuses a campaign that could reach nobody.
