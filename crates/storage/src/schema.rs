@@ -78,6 +78,9 @@ diesel::table! {
         source -> Text,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        tags -> Array<Text>,
+        attributes -> Jsonb,
+        opted_out_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -158,6 +161,7 @@ diesel::table! {
         failed_at -> Nullable<Timestamptz>,
         error_code -> Nullable<Integer>,
         created_at -> Timestamptz,
+        campaign_id -> Nullable<Uuid>,
     }
 }
 

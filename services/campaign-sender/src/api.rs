@@ -28,9 +28,10 @@ use actix_web::web::{self, Data, ServiceConfig};
 use chrono::{DateTime, SecondsFormat, Utc};
 use coordination::Limiter;
 use kernel::Clock;
-use messaging::Publisher;
 use relay::Relay;
 use storage::Database;
+
+use crate::engine::Ticks;
 
 /// What handlers work with.
 pub(crate) struct Api {
@@ -40,7 +41,7 @@ pub(crate) struct Api {
     /// Publishes what happened, after the commit.
     pub(crate) relay: Relay,
     /// Takes ticks to the workers.
-    pub(crate) publisher: Publisher,
+    pub(crate) ticks: Ticks,
     /// R1 for connections without their own, per minute.
     pub(crate) api_per_minute: u32,
 }

@@ -1,5 +1,9 @@
 //! Advances campaigns: scheduled → preparing → running → completed.
 
+mod tick;
+
 use service::Life;
+
+pub(crate) use self::tick::Ticks;
 
 pub(crate) fn start(_life: &Life) {}

@@ -11,11 +11,10 @@
 
 mod announce;
 mod api;
-mod audience;
+pub mod audience;
 mod engine;
-mod number;
 mod store;
-mod template;
+pub mod template;
 mod upload;
 
 use std::sync::Arc;
@@ -31,6 +30,7 @@ use settings::Settings;
 use storage::Database;
 
 use self::api::Api;
+use self::engine::Ticks;
 
 /// What the service works with.
 pub struct Dependencies {
@@ -75,9 +75,9 @@ pub struct CampaignSender {
 pub fn start(life: &Life, dependencies: Dependencies) -> CampaignSender {
     let Dependencies { db, broker, limiter, relay, clock, options, .. } = dependencies;
     engine::start(life);
-    let publisher = broker.publisher();
+    let ticks = Ticks::new(&broker);
     let api_per_minute = options.api_per_minute;
-    let api = Api { db, clock, limiter, relay, publisher, api_per_minute };
+    let api = Api { db, clock, limiter, relay, ticks, api_per_minute };
     CampaignSender { api: Data::new(api) }
 }
 

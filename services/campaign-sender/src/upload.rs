@@ -12,7 +12,7 @@ use kernel::WaId;
 use thiserror::Error;
 
 pub(crate) use self::lines::{Line, Lines};
-use crate::number;
+use crate::audience::phone;
 use crate::store::uploads::Person;
 
 /// Columns that may name the number, in whatever case.
@@ -130,7 +130,7 @@ impl Columns {
     fn person(&self, line: i32, cells: &[String]) -> Result<Person, BadLine> {
         let cell = |position: usize| cells.get(position).map(|cell| cell.trim());
         let given = |position| cell(position).filter(|text| !text.is_empty()).map(str::to_owned);
-        let wa_id: WaId = cell(self.phone).and_then(number::read).ok_or(BadLine::Phone)?;
+        let wa_id: WaId = cell(self.phone).and_then(number).ok_or(BadLine::Phone)?;
         let name = self.name.and_then(given);
         if name.as_ref().is_some_and(|name| name.chars().count() > LONGEST_NAME) {
             return Err(BadLine::Name);
@@ -142,6 +142,11 @@ impl Columns {
             .collect();
         Ok(Person { line, wa_id, name, attributes })
     }
+}
+
+/// A cell's number. The apostrophe that keeps a spreadsheet from counting with it is left out.
+fn number(cell: &str) -> Option<WaId> {
+    phone(cell.trim_start_matches('\'')).map(WaId::new)
 }
 
 /// The values of a line.

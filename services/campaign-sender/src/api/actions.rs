@@ -34,7 +34,7 @@ pub(super) async fn start(
     drop(conn);
     if let Some(event) = begun {
         api.relay.publish(vec![event]).await;
-        announce::tick(&api.publisher, *id).await;
+        api.ticks.tick(*id).await;
     }
     let shown = view::one(&api, &caller, *id).await?;
     Ok(HttpResponse::Accepted().insert_header(etag(shown.version())).json(shown))
