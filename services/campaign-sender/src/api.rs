@@ -12,12 +12,14 @@ mod audience;
 mod campaigns;
 mod clones;
 mod log;
+mod preview;
 mod progress;
 mod recipients;
 mod retry;
 mod schedule;
 mod shown;
 mod stats;
+mod test_send;
 mod values;
 mod view;
 mod why;
@@ -29,6 +31,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use coordination::Limiter;
 use kernel::Clock;
 use relay::Relay;
+use sending::Sender;
 use storage::Database;
 
 use crate::engine::Ticks;
@@ -40,6 +43,8 @@ pub(crate) struct Api {
     pub(crate) limiter: Limiter,
     /// Publishes what happened, after the commit.
     pub(crate) relay: Relay,
+    /// Is told that messages may be sent.
+    pub(crate) sender: Sender,
     /// Takes ticks to the workers.
     pub(crate) ticks: Ticks,
     /// R1 for connections without their own, per minute.
@@ -64,6 +69,8 @@ pub(crate) fn routes(api: &Data<Api>, config: &mut ServiceConfig) {
         )
         .service(resource("/{campaign}/clone").route(web::post().to(clones::create)))
         .service(resource("/{campaign}/audience/file").route(web::put().to(audience::upload)))
+        .service(resource("/{campaign}/audience/preview").route(web::post().to(preview::show)))
+        .service(resource("/{campaign}/test-send").route(web::post().to(test_send::send)))
         .service(
             resource("/{campaign}/schedule")
                 .route(web::put().to(schedule::set))

@@ -73,11 +73,11 @@ pub struct CampaignSender {
 
 /// Starts working campaigns off.
 pub fn start(life: &Life, dependencies: Dependencies) -> CampaignSender {
-    let Dependencies { db, broker, limiter, relay, clock, options, .. } = dependencies;
+    let Dependencies { db, broker, limiter, sender, relay, clock, options, .. } = dependencies;
     engine::start(life);
     let ticks = Ticks::new(&broker);
     let api_per_minute = options.api_per_minute;
-    let api = Api { db, clock, limiter, relay, ticks, api_per_minute };
+    let api = Api { db, clock, limiter, relay, sender, ticks, api_per_minute };
     CampaignSender { api: Data::new(api) }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod numbers;
 pub(crate) mod pace;
 pub(crate) mod roster;
 pub(crate) mod schedule;
+pub(crate) mod trials;
 pub(crate) mod uploads;
 
 pub(crate) use self::change::ChangeError;

@@ -1,4 +1,4 @@
-//! Failures that may go well another time.
+//! Another try for those whose failure may pass.
 
 /// Whether a message that failed with this code of Meta's is worth another try.
 pub(super) fn is_worthwhile(code: i32) -> bool {

@@ -40,19 +40,27 @@ pub(super) struct Quota {
     stopped_for: TimeDelta,
 }
 
+/// A connection's limit (R1), as campaigns ask for it.
+pub(super) fn limit_of(connection: &Connection, by_default: u32) -> Limit {
+    let limit = Limit::of(LimitName::WhatsAppApi(connection.id()))
+        .by_default(by_default)
+        .lane(Lane::Campaign);
+    match connection.whatsapp_api_per_minute.and_then(|own| u32::try_from(own).ok()) {
+        Some(own) => limit.at_most(own),
+        None => limit,
+    }
+}
+
 impl Quota {
     /// Asks the limiter. While its store is away, only the limit itself is known.
     pub(super) async fn ask(limiter: &Limiter, connection: &Connection, by_default: u32) -> Self {
-        let own = connection.whatsapp_api_per_minute.and_then(|own| u32::try_from(own).ok());
-        let name = LimitName::WhatsAppApi(connection.id());
-        let limit = Limit::of(name.clone()).by_default(by_default).lane(Lane::Campaign);
-        let limit = own.map_or(limit.clone(), |own| limit.at_most(own));
+        let limit = limit_of(connection, by_default);
         let mut quota = Self { limit: limit.most(), ..Self::default() };
         let span = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
         if let Ok(usage) = limiter.show(&limit).await {
             quota = Self { used: usage.used, free_in: span(usage.resets_in), ..quota };
         }
-        if let Ok(learnt) = limiter.learnt(name).await {
+        if let Ok(learnt) = limiter.learnt(LimitName::WhatsAppApi(connection.id())).await {
             quota.paused_for = span(learnt.paused_for);
             quota.stopped_for = span(learnt.campaigns_stopped_for);
         }

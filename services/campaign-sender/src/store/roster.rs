@@ -3,6 +3,8 @@
 //! Recipients are read in spans of their numbers: whatever is filtered, a statement looks at no more
 //! than a span, so a list of a million costs neither memory nor a long statement.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{self, Array, BigInt, Integer, Nullable, Text, Timestamptz};
@@ -154,4 +156,22 @@ pub(crate) async fn page(
         width = width.saturating_mul(2).min(WIDEST_SPAN);
     }
     Ok(found)
+}
+
+statement! {
+    Known(campaign: Uuid, ids: Vec<Uuid>) -> sql_types::Uuid {
+        "SELECT id FROM campaign_recipients WHERE campaign_id = " [campaign: sql_types::Uuid]
+        " AND id = ANY(" [ids: Array<sql_types::Uuid>] ")"
+    }
+}
+
+/// Those of the ids that are recipients of the campaign.
+pub(crate) async fn known(
+    conn: &mut AsyncPgConnection,
+    campaign: CampaignId,
+    ids: &[MessageId],
+) -> Result<HashSet<MessageId>, StorageError> {
+    let ids = ids.iter().map(|id| id.as_uuid()).collect();
+    let rows: Vec<Uuid> = Known { campaign: campaign.as_uuid(), ids }.load(conn).await?;
+    Ok(rows.into_iter().map(MessageId::from_uuid).collect())
 }

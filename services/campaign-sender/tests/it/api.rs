@@ -7,4 +7,5 @@ mod frozen;
 mod lists;
 mod numbers;
 mod starting;
+mod tests_sent;
 mod world;

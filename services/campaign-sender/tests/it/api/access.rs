@@ -29,6 +29,8 @@ fn routes(path: &str) -> Vec<Route> {
         (Method::PATCH, "", json!({ "name": "Mine" }), WRITE),
         (Method::POST, "/clone", json!({}), WRITE),
         (Method::PUT, "/audience/file", json!("+4915755512345"), WRITE),
+        (Method::POST, "/audience/preview", Value::Null, READ),
+        (Method::POST, "/test-send", json!({ "to": ["+4915755512345"] }), WRITE),
         (Method::PUT, "/schedule", schedule, WRITE),
         (Method::DELETE, "/schedule", Value::Null, WRITE),
         (Method::POST, "/start", Value::Null, WRITE),
@@ -47,6 +49,7 @@ async fn status(world: &World, who: Who, route: &Route) -> (u16, String) {
         extra.bytes = extra.json.as_str().map(|text| text.as_bytes().to_vec());
         extra.json = Value::Null;
     }
+    extra.headers.push(("idempotency-key", "once".to_owned()));
     let answer = world.call(who, route.method.clone(), &route.path, extra).await;
     (answer.status, answer.body["code"].as_str().unwrap_or_default().to_owned())
 }
