@@ -3,14 +3,14 @@
 //! Each message asks its connection's limit (R1), in the lane of its source, and its person's (R5):
 //! both admit, or neither is charged. One round trip for a whole batch of a connection.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use coordination::{Decision, Feedback, Lane, Limit, LimitName, Limiter, Permit, Policy};
 use kernel::WaId;
 use kernel::ids::{ConnectionId, MessageId};
-use storage::send_ledger::Recipient;
 use storage::send_ledger::claim::Candidate;
+use storage::send_ledger::{Recipient, Source};
 use whatsapp::ErrorClass;
 use whatsapp::graph::SendOutcome;
 
@@ -30,31 +30,26 @@ pub(crate) async fn ask(
     limiter: &Limiter,
     connection: ConnectionId,
     line: &Limit,
-    candidates: &[&Candidate],
+    source: Source,
+    candidates: &[Candidate],
 ) -> Admitted {
-    let mut by_lane: BTreeMap<Lane, Vec<&Candidate>> = BTreeMap::new();
-    for candidate in candidates {
-        by_lane.entry(lane(&candidate.source)).or_default().push(candidate);
-    }
     let mut admitted = Admitted::default();
-    for (lane, candidates) in by_lane {
-        let line = line.clone().lane(lane);
-        let pairs: Vec<Option<Limit>> = candidates
-            .iter()
-            .map(|candidate| Some(pair(connection, &candidate.recipient).into()))
-            .collect();
-        let decisions = limiter.check_each(&line, &pairs).await;
-        for (candidate, decision) in candidates.into_iter().zip(decisions) {
-            match decision {
-                Decision::Go(permit) => {
-                    admitted.permits.insert(candidate.id, permit);
-                }
-                Decision::Wait { after, by: Policy::Pair } => {
-                    admitted.postponed.push((candidate.id, after));
-                }
-                Decision::Wait { after, .. } => {
-                    admitted.rest = Some(admitted.rest.unwrap_or_default().max(after));
-                }
+    let line = line.clone().lane(lane(source));
+    let pairs: Vec<Option<Limit>> = candidates
+        .iter()
+        .map(|candidate| Some(pair(connection, &candidate.recipient).into()))
+        .collect();
+    let decisions = limiter.check_each(&line, &pairs).await;
+    for (candidate, decision) in candidates.iter().zip(decisions) {
+        match decision {
+            Decision::Go(permit) => {
+                admitted.permits.insert(candidate.id, permit);
+            }
+            Decision::Wait { after, by: Policy::Pair } => {
+                admitted.postponed.push((candidate.id, after));
+            }
+            Decision::Wait { after, .. } => {
+                admitted.rest = Some(admitted.rest.unwrap_or_default().max(after));
             }
         }
     }
@@ -78,13 +73,10 @@ pub(crate) fn feedback(sent: &SendOutcome, recipient: &Recipient) -> Option<Feed
     }
 }
 
-/// Unknown sources are bulk: they overtake nobody.
-fn lane(source: &str) -> Lane {
+const fn lane(source: Source) -> Lane {
     match source {
-        "agent" => Lane::Agent,
-        "bot" => Lane::Chatbot,
-        "reminder" => Lane::Reminder,
-        _ => Lane::Campaign,
+        Source::Bot => Lane::Chatbot,
+        Source::Campaign => Lane::Campaign,
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use coordination::{Feedback, Limit, LimitName, Limiter, Permit};
+use coordination::{Feedback, Limit, LimitName, Limiter};
 use kernel::ids::{ConnectionId, MessageId};
 use kernel::{Clock, chain};
 use relay::Relay;
 use storage::sealed::Sealer;
-use storage::send_ledger::Recipient;
-use storage::send_ledger::claim::{self, Candidate, Claimed};
+use storage::send_ledger::claim::{self, Candidate, Claimed, Stream};
 use storage::send_ledger::settle::Outcome;
+use storage::send_ledger::{Recipient, Source};
 use storage::{Database, StorageError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
 use whatsapp::graph::{self, GraphClient, SendRequest};
 
+use crate::admission::Admitted;
 use crate::content::Content;
 use crate::lines::{Line, Lines};
 use crate::outcome::{Judged, judge};
@@ -124,14 +125,6 @@ impl Sender {
     }
 }
 
-/// What may be claimed, and over which lines it leaves.
-struct Permitted {
-    permits: HashMap<MessageId, Permit>,
-    lines: HashMap<ConnectionId, Arc<Line>>,
-    /// Persons and connections that wait: the next look does not find them.
-    put_off: usize,
-}
-
 /// Connections that must rest, and until when.
 type Held = Arc<Mutex<HashMap<ConnectionId, Instant>>>;
 
@@ -181,19 +174,37 @@ impl Engine {
 
     /// Returns how many messages were posted or put out of the way of others.
     async fn round(&self) -> Result<usize, StorageError> {
+        let held = self.held_now();
+        let streams = {
+            let mut conn = self.db.connection().await?;
+            claim::streams(&mut conn, &Source::ALL).await?
+        };
+        let mut moved = 0;
+        for stream in streams {
+            if !held.contains(&stream.connection_id) {
+                moved += self.pump(stream).await?;
+            }
+        }
+        Ok(moved)
+    }
+
+    async fn pump(&self, stream: Stream) -> Result<usize, StorageError> {
         let Some(slots) = self.slots().await else { return Ok(0) };
-        let candidates = self.peek(slots.num_permits()).await?;
+        let candidates = self.peek(&stream, slots.num_permits()).await?;
         if candidates.is_empty() {
             return Ok(0);
         }
-        let Permitted { mut permits, lines, put_off } = self.permitted(&candidates).await?;
+        let Some((line, admitted)) = self.permitted(&stream, &candidates).await? else {
+            return Ok(0);
+        };
+        let mut permits = admitted.permits;
         if permits.is_empty() {
-            return Ok(put_off);
+            return Ok(admitted.postponed.len());
         }
         let ids: Vec<MessageId> = permits.keys().copied().collect();
         // The fence's deadline starts before the claim, so it ends before the ledger's does.
         let deadline = Instant::now() + self.options.attempt_deadline;
-        let claimed = self.claim(&ids).await?;
+        let claimed = self.claim(&stream, &ids).await?;
         for message in &claimed {
             permits.remove(&message.message_id);
         }
@@ -204,11 +215,8 @@ impl Engine {
         let posted = claimed.len();
         let mut slots = slots;
         for message in claimed {
-            let (Some(line), Some(slot)) = (lines.get(&message.connection_id), slots.split(1))
-            else {
-                continue; // impossible: claimed are among the permitted, permitted among the slots
-            };
-            self.post(message, Arc::clone(line), deadline, slot);
+            let Some(slot) = slots.split(1) else { continue };
+            self.post(message, Arc::clone(&line), deadline, slot);
         }
         Ok(posted)
     }
@@ -226,65 +234,61 @@ impl Engine {
         Some(slots)
     }
 
-    async fn peek(&self, most: usize) -> Result<Vec<Candidate>, StorageError> {
-        let held = self.held_now();
+    async fn peek(&self, stream: &Stream, most: usize) -> Result<Vec<Candidate>, StorageError> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let mut conn = self.db.connection().await?;
-        claim::peek(&mut conn, &held, most, self.clock.now()).await
+        claim::peek(&mut conn, stream, most, self.clock.now()).await
     }
 
     /// Those candidates whose connection has a token and whose limits have room.
-    async fn permitted(&self, candidates: &[Candidate]) -> Result<Permitted, StorageError> {
-        let mut by_connection: HashMap<ConnectionId, Vec<&Candidate>> = HashMap::new();
-        for candidate in candidates {
-            by_connection.entry(candidate.connection_id).or_default().push(candidate);
+    async fn permitted(
+        &self,
+        stream: &Stream,
+        candidates: &[Candidate],
+    ) -> Result<Option<(Arc<Line>, Admitted)>, StorageError> {
+        let connection = stream.connection_id;
+        let lines = self.lines.find(&[connection]).await?;
+        let Some(line) = lines.get(&connection) else {
+            debug!(connection.id = %connection, "connection is archived: its messages wait");
+            self.hold(connection, LEFT_ALONE);
+            return Ok(None);
+        };
+        let limit = Limit::of(LimitName::WhatsAppApi(connection));
+        let limit = match line.api_per_minute {
+            Some(own) => limit.at_most(own),
+            None => limit.by_default(self.options.api_per_minute),
+        };
+        let admitted =
+            admission::ask(&self.limiter, connection, &limit, stream.source, candidates).await;
+        if let Some(rest) = admitted.rest {
+            self.hold(connection, rest);
         }
-        let connections: Vec<ConnectionId> = by_connection.keys().copied().collect();
-        let lines = self.lines.find(&connections).await?;
-        let mut permitted = Permitted { permits: HashMap::new(), lines, put_off: 0 };
-        let mut postponed = Vec::new();
-        for (connection, candidates) in by_connection {
-            let Some(line) = permitted.lines.get(&connection) else {
-                debug!(connection.id = %connection, "connection is archived: its messages wait");
-                self.hold(connection, LEFT_ALONE);
-                continue;
-            };
-            let limit = Limit::of(LimitName::WhatsAppApi(connection));
-            let limit = match line.api_per_minute {
-                Some(own) => limit.at_most(own),
-                None => limit.by_default(self.options.api_per_minute),
-            };
-            let admitted = admission::ask(&self.limiter, connection, &limit, &candidates).await;
-            if let Some(rest) = admitted.rest {
-                self.hold(connection, rest);
-                permitted.put_off += 1;
-            }
-            permitted.permits.extend(admitted.permits);
-            postponed.extend(admitted.postponed);
-        }
-        permitted.put_off += postponed.len();
-        self.postpone(postponed).await?;
-        Ok(permitted)
+        self.postpone(&admitted.postponed).await?;
+        Ok(Some((Arc::clone(line), admitted)))
     }
 
     /// Leaves messages alone whose person has to wait: they would stand in the way of others.
-    async fn postpone(&self, postponed: Vec<(MessageId, Duration)>) -> Result<(), StorageError> {
+    async fn postpone(&self, postponed: &[(MessageId, Duration)]) -> Result<(), StorageError> {
         if postponed.is_empty() {
             return Ok(());
         }
         let now = self.clock.now();
         let until = |wait| now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::minutes(1));
         let messages: Vec<_> =
-            postponed.into_iter().map(|(message, wait)| (message, until(wait))).collect();
+            postponed.iter().map(|(message, wait)| (*message, until(*wait))).collect();
         let mut conn = self.db.connection().await?;
         claim::postpone(&mut conn, &messages).await
     }
 
-    async fn claim(&self, ids: &[MessageId]) -> Result<Vec<Claimed>, StorageError> {
+    async fn claim(
+        &self,
+        stream: &Stream,
+        ids: &[MessageId],
+    ) -> Result<Vec<Claimed>, StorageError> {
         let now = self.clock.now();
         let wait = TimeDelta::from_std(self.options.attempt_deadline).unwrap_or(TimeDelta::zero());
         let mut conn = self.db.connection().await?;
-        claim::claim(&mut conn, ids, &self.options.worker, now, now + wait).await
+        claim::claim(&mut conn, stream, ids, &self.options.worker, now, now + wait).await
     }
 
     /// Posts in a task of its own, which is never cancelled: between claim and settlement nothing

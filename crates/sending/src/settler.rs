@@ -35,7 +35,7 @@ pub(crate) struct Job {
 
 impl Job {
     pub(crate) fn new(message: Claimed, judged: Judged) -> Self {
-        let (source, outcome) = (message.source.clone(), judged.label);
+        let (source, outcome) = (message.source.as_str(), judged.label);
         metrics::counter!("switchyard_send_attempts_total", "source" => source, "outcome" => outcome)
             .increment(1);
         Self { message, judged }
@@ -45,6 +45,7 @@ impl Job {
         Settlement {
             attempt_id: self.message.attempt_id,
             message_id: self.message.message_id,
+            campaign_id: self.message.campaign_id,
             epoch: self.message.epoch,
             outcome: self.judged.outcome.clone(),
         }
@@ -96,7 +97,7 @@ impl Settler {
         (*conn)
             .transaction(async |tx| {
                 let settlements = batch.iter().map(Job::settlement).collect();
-                let moved = settle::settle(tx, settlements, now).await?;
+                let moved = settle::settle(tx, settlements, Vec::new(), now).await?;
                 if moved.duplicates > 0 {
                     metrics::counter!("switchyard_duplicate_escaped_total", "stage" => "send")
                         .increment(u64::try_from(moved.duplicates).unwrap_or(u64::MAX));
