@@ -9,11 +9,13 @@
 //! - the numbers of a campaign add up in every transaction;
 //! - no message of a campaign is claimed after its pause or cancellation was answered.
 
+mod announce;
 mod api;
 pub mod audience;
 mod engine;
 mod store;
 pub mod template;
+mod upload;
 
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use settings::Settings;
 use storage::Database;
 
 use self::api::Api;
+use self::engine::Ticks;
 
 /// What the service works with.
 pub struct Dependencies {
@@ -70,9 +73,12 @@ pub struct CampaignSender {
 
 /// Starts working campaigns off.
 pub fn start(life: &Life, dependencies: Dependencies) -> CampaignSender {
-    let Dependencies { db, clock, .. } = dependencies;
+    let Dependencies { db, broker, limiter, sender, relay, clock, options, .. } = dependencies;
     engine::start(life);
-    CampaignSender { api: Data::new(Api::new(db, clock)) }
+    let ticks = Ticks::new(&broker);
+    let api_per_minute = options.api_per_minute;
+    let api = Api { db, clock, limiter, relay, sender, ticks, api_per_minute };
+    CampaignSender { api: Data::new(api) }
 }
 
 impl CampaignSender {
