@@ -93,7 +93,7 @@ pub(crate) async fn testers(
         Find { workspace, wa_ids }.load(tx).await?;
     let tester = |(id, wa_id, name, attributes, has_opted_out)| Tester {
         contact: ContactId::from_uuid(id),
-        wa_id: WaId::new::<String>(wa_id),
+        wa_id: WaId::new(wa_id),
         name,
         attributes,
         has_opted_out,
