@@ -24,6 +24,8 @@ pub enum Source {
     Webhook,
     /// A program created it.
     Api,
+    /// A campaign was to reach its number.
+    Campaign,
 }
 
 impl Source {
@@ -32,6 +34,7 @@ impl Source {
         match self {
             Self::Webhook => "webhook",
             Self::Api => "api",
+            Self::Campaign => "campaign",
         }
     }
 }
