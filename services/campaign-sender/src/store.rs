@@ -4,7 +4,6 @@ mod change;
 
 pub(crate) mod campaigns;
 pub(crate) mod log;
-pub(crate) mod numbers;
 pub(crate) mod pace;
 pub(crate) mod roster;
 pub(crate) mod schedule;

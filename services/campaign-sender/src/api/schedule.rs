@@ -12,7 +12,7 @@ use storage::campaigns::standing::Status;
 
 use super::campaigns::answer;
 use super::values::{Nothing, QuietHours};
-use super::{Api, actions, view};
+use super::{Api, start, view};
 use crate::store::campaigns::{self, Campaign, Changes};
 use crate::store::{ChangeError, log, schedule};
 
@@ -45,7 +45,7 @@ pub(super) async fn set(
         .transaction(async |tx| {
             let campaign = campaigns::lock(tx, caller.workspace, *id, expected).await?;
             require_unstarted(&campaign)?;
-            actions::require_startable(tx, caller.workspace, &campaign, now).await?;
+            start::require_startable(tx, caller.workspace, &campaign, now).await?;
             let is_local = body.time_zone == RECIPIENTS_OWN;
             let zone = (!is_local).then_some(body.time_zone.as_str());
             let begins = schedule::moment(tx, body.at, zone).await?;
