@@ -30,7 +30,7 @@ use settings::Settings;
 use storage::Database;
 
 use self::api::Api;
-use self::engine::Ticks;
+use self::engine::{Parts, Ticks};
 
 /// What the service works with.
 pub struct Dependencies {
@@ -73,10 +73,18 @@ pub struct CampaignSender {
 
 /// Starts working campaigns off.
 pub fn start(life: &Life, dependencies: Dependencies) -> CampaignSender {
-    let Dependencies { db, broker, limiter, sender, relay, clock, options, .. } = dependencies;
-    engine::start(life);
-    let ticks = Ticks::new(&broker);
+    let Dependencies { db, broker, locks, limiter, sender, relay, clock, options } = dependencies;
     let api_per_minute = options.api_per_minute;
+    let parts = Parts {
+        db: db.clone(),
+        locks,
+        sender: sender.clone(),
+        relay: relay.clone(),
+        clock: Arc::clone(&clock),
+        api_per_minute,
+    };
+    engine::start(life, &broker, parts);
+    let ticks = Ticks::new(&broker);
     let api = Api { db, clock, limiter, relay, sender, ticks, api_per_minute };
     CampaignSender { api: Data::new(api) }
 }
