@@ -78,6 +78,9 @@ diesel::table! {
         source -> Text,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        tags -> Array<Text>,
+        attributes -> Jsonb,
+        opted_out_at -> Nullable<Timestamptz>,
     }
 }
 
