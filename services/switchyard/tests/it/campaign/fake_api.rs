@@ -39,7 +39,8 @@ impl FakeApi {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (log, answers) = (Arc::clone(&asked), Arc::new(Mutex::new(Box::new(answer) as _)));
+        let answer: Box<dyn FnMut(&Asked) -> Answer + Send> = Box::new(answer);
+        let (log, answers) = (Arc::clone(&asked), Arc::new(Mutex::new(answer)));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (log, answers) = (Arc::clone(&log), Arc::clone(&answers));
