@@ -11,6 +11,7 @@
     reason = "a test may panic, spawn and report"
 )]
 
+mod campaign;
 mod chaos;
 mod cli;
 mod first_contact;
