@@ -7,17 +7,19 @@
 //!
 //! [`Caller`]: service::Caller
 
-mod actions;
 mod audience;
 mod campaigns;
 mod clones;
+mod control;
 mod log;
 mod preview;
 mod progress;
 mod recipients;
+mod resolve;
 mod retry;
 mod schedule;
 mod shown;
+mod start;
 mod stats;
 mod test_send;
 mod values;
@@ -76,7 +78,12 @@ pub(crate) fn routes(api: &Data<Api>, config: &mut ServiceConfig) {
                 .route(web::put().to(schedule::set))
                 .route(web::delete().to(schedule::clear)),
         )
-        .service(resource("/{campaign}/start").route(web::post().to(actions::start)))
+        .service(resource("/{campaign}/start").route(web::post().to(start::start)))
+        .service(resource("/{campaign}/pause").route(web::post().to(control::pause)))
+        .service(resource("/{campaign}/resume").route(web::post().to(control::resume)))
+        .service(resource("/{campaign}/cancel").route(web::post().to(control::cancel)))
+        .service(resource("/{campaign}/retry-failed").route(web::post().to(retry::failed)))
+        .service(resource("/{campaign}/recipients/resolve").route(web::post().to(resolve::resolve)))
         .service(resource("/{campaign}/recipients").route(web::get().to(recipients::list)))
         .service(resource("/{campaign}/stats").route(web::get().to(stats::show)))
         .service(resource("/{campaign}/log").route(web::get().to(log::list)));

@@ -7,7 +7,6 @@ pub(crate) mod ending;
 pub(crate) mod feeding;
 pub(crate) mod freezing;
 pub(crate) mod log;
-pub(crate) mod numbers;
 pub(crate) mod pace;
 pub(crate) mod roster;
 pub(crate) mod schedule;

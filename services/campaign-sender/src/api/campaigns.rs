@@ -6,14 +6,16 @@ use actix_web::{HttpResponse, Responder};
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
 use kernel::ids::{CampaignId, ConnectionId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service::problem::FieldError;
 use service::{Caller, Code, Cursor, IfMatch, Json, Limit, Page, Problem, Query, Scope, etag};
 use storage::campaigns::standing::Status;
 
 use super::shown::Shown;
-use super::values::{Cap, Name, NamePart, Nothing, OnUncertain, WantedStatus, nullable, wrong_end};
+use super::values::{
+    Cap, Name, NamePart, Nothing, OnUncertain, WantedStatus, has_nul, nullable, wrong_end,
+};
 use super::{Api, view};
 use crate::audience::Audience;
 use crate::store::campaigns::{self, Campaign, Changes, Filter, NewCampaign};
@@ -93,8 +95,8 @@ pub(super) async fn create(
     let new = NewCampaign {
         connection: body.connection,
         name: body.name.0,
-        template: stored(&body.template)?,
-        audience: stored(&body.audience)?,
+        template: stored("/template", &body.template)?,
+        audience: stored("/audience", &body.audience)?,
         on_uncertain: body.on_uncertain.as_str().to_owned(),
         cap: body.frequency_cap.map(|cap| (cap.messages, cap.days)),
         ends_at: body.ends_at,
@@ -191,9 +193,13 @@ pub(super) fn answer(shown: Shown) -> HttpResponse {
     HttpResponse::Ok().insert_header(etag(shown.version())).json(shown)
 }
 
-/// As stored.
-pub(super) fn stored(value: &impl serde::Serialize) -> Result<Value, Problem> {
-    serde_json::to_value(value).map_err(Problem::internal)
+/// As stored; `pointer` is where the request has it.
+fn stored(pointer: &str, value: &impl Serialize) -> Result<Value, Problem> {
+    let value = serde_json::to_value(value).map_err(Problem::internal)?;
+    if has_nul(&value) {
+        return Err(Problem::invalid(pointer, "invalid_value", "no text holds a U+0000"));
+    }
+    Ok(value)
 }
 
 impl Patch {
@@ -224,8 +230,8 @@ impl Patch {
         Ok(Changes {
             name: self.name.map(|name| name.0),
             connection_id: self.connection.map(ConnectionId::as_uuid),
-            template: self.template.as_ref().map(stored).transpose()?,
-            audience: self.audience.as_ref().map(stored).transpose()?,
+            template: self.template.map(|value| stored("/template", &value)).transpose()?,
+            audience: self.audience.map(|value| stored("/audience", &value)).transpose()?,
             on_uncertain: self.on_uncertain.map(OnUncertain::as_str),
             cap_messages: self.frequency_cap.map(|cap| cap.map(|cap| cap.messages)),
             cap_days: self.frequency_cap.map(|cap| cap.map(|cap| cap.days)),

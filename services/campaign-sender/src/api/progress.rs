@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Serialize;
+use storage::campaigns::Numbers;
 
 use super::shown_time;
-use crate::store::numbers::Numbers;
 use crate::store::pace::Ended;
 
 /// Full minutes that a speed is taken from.
@@ -82,13 +82,13 @@ impl Window {
 impl Progress {
     /// For a campaign that does not run: how far it came.
     pub(super) fn at_rest(numbers: &Numbers) -> Self {
-        let (done, total) = (numbers.done(), numbers.total);
+        let (done, total) = (numbers.ended(), numbers.total);
         Self { done, total, rate_per_minute: None, eta: None, eta_basis: None }
     }
 
     /// For one that runs on a connection with `limit` messages per minute.
     pub(super) fn running(numbers: &Numbers, pace: Pace, limit: u32, now: DateTime<Utc>) -> Self {
-        let open = numbers.pending + numbers.in_flight;
+        let open = numbers.pending() + numbers.in_flight;
         let (per_minute, basis) = expected(pace, limit);
         let seconds = (float(open) * 60.0 / per_minute.max(0.001)).ceil();
         let eta = std::time::Duration::try_from_secs_f64(seconds)
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn open(pending: i64) -> Numbers {
-        Numbers { total: pending, pending, ..Numbers::default() }
+        Numbers { total: pending, ..Numbers::default() }
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub(super) async fn list(
         states: wanted.state.iter().map(|state| state.as_str()).collect(),
         error_codes: wanted.error_code,
     };
-    let after = wanted.cursor.map_or(0, |Cursor(last)| last);
+    let after = wanted.cursor.map_or(0, |Cursor(last)| last.max(0));
     if accepts_csv(&request) {
         drop(conn);
         let file = format!("attachment; filename=\"{}-recipients.csv\"", *id);

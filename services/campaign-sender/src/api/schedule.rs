@@ -11,21 +11,17 @@ use service::{Caller, IfMatch, Json, Problem, Query, Scope};
 use storage::campaigns::standing::Status;
 
 use super::campaigns::answer;
-use super::values::{Nothing, QuietHours};
-use super::{Api, actions, view};
+use super::values::{Clock, Nothing, QuietHours};
+use super::{Api, start, view};
 use crate::store::campaigns::{self, Campaign, Changes};
 use crate::store::{ChangeError, log, schedule};
-
-/// The zone that means: each recipient's own.
-const RECIPIENTS_OWN: &str = "recipient";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
     /// A wall clock, without an offset.
     at: NaiveDateTime,
-    /// A name of the IANA database, or `recipient`.
-    time_zone: String,
+    time_zone: Clock,
     quiet_hours: Option<QuietHours>,
 }
 
@@ -45,14 +41,15 @@ pub(super) async fn set(
         .transaction(async |tx| {
             let campaign = campaigns::lock(tx, caller.workspace, *id, expected).await?;
             require_unstarted(&campaign)?;
-            actions::require_startable(tx, caller.workspace, &campaign, now).await?;
-            let is_local = body.time_zone == RECIPIENTS_OWN;
-            let zone = (!is_local).then_some(body.time_zone.as_str());
-            let begins = schedule::moment(tx, body.at, zone).await?;
+            start::require_startable(tx, caller.workspace, &campaign, now).await?;
+            let begins = match &body.time_zone {
+                Clock::Recipients => schedule::earliest(tx, body.at).await?,
+                Clock::Zone(name) => schedule::moment(tx, body.at, name).await?,
+            };
             require_future(&campaign, begins, now)?;
-            let changes = body.changes(is_local, begins);
+            let changes = body.changes(begins);
             campaigns::update(tx, *id, changes, now).await?;
-            let detail = json!({ "at": body.at, "time_zone": body.time_zone });
+            let detail = json!({ "at": body.at, "time_zone": body.time_zone.as_str() });
             let entry = (caller.key.to_string(), "scheduled", detail);
             log::append(tx, caller.workspace, *id, entry, now).await?;
             Ok::<_, ChangeError>(())
@@ -91,12 +88,15 @@ pub(super) async fn clear(
 }
 
 impl Body {
-    fn changes(&self, is_local: bool, begins: DateTime<Utc>) -> Changes {
+    fn changes(&self, begins: DateTime<Utc>) -> Changes {
         Changes {
             status: Some(Status::Scheduled.as_str()),
             scheduled_for: Some(Some(self.at)),
-            time_zone: Some(if is_local { "UTC".to_owned() } else { self.time_zone.clone() }),
-            is_local_time: Some(is_local),
+            time_zone: Some(match &self.time_zone {
+                Clock::Recipients => "UTC".to_owned(),
+                Clock::Zone(name) => name.clone(),
+            }),
+            is_local_time: Some(self.time_zone == Clock::Recipients),
             quiet_from: Some(self.quiet_hours.map(|hours| hours.from)),
             quiet_to: Some(self.quiet_hours.map(|hours| hours.to)),
             next_look_at: Some(Some(begins)),

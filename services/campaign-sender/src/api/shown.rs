@@ -6,6 +6,7 @@ use kernel::ids::{CampaignId, ConnectionId};
 use serde::Serialize;
 use serde_json::Value;
 use service::{Role, Scope};
+use storage::campaigns::Numbers;
 use storage::campaigns::standing::Status;
 
 use super::progress::Progress;
@@ -14,7 +15,6 @@ use super::values::Cap;
 use super::view::Seen;
 use super::why::Why;
 use crate::store::campaigns::Campaign;
-use crate::store::numbers::Numbers;
 
 /// The campaign object.
 #[derive(Clone, Debug, Serialize)]
@@ -174,11 +174,11 @@ impl Counts {
     fn of(numbers: &Numbers) -> Self {
         Self {
             total: numbers.total,
-            pending: numbers.pending,
+            pending: numbers.pending(),
             in_flight: numbers.in_flight,
             accepted: numbers.accepted,
-            failed: numbers.failed.values().sum(),
-            skipped: numbers.skipped.values().sum(),
+            failed: numbers.failed(),
+            skipped: numbers.skipped(),
             uncertain: numbers.uncertain,
         }
     }

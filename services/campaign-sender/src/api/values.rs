@@ -2,10 +2,13 @@
 
 use chrono::{DateTime, NaiveTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use storage::campaigns::standing::Status;
 
 /// Longer names fit on no screen.
 const LONGEST_NAME: usize = 200;
+/// The longest name of the IANA database has 32 characters.
+const LONGEST_ZONE: usize = 64;
 /// A cap over a longer time would read too much of the ledger for each message.
 const LONGEST_CAP_DAYS: i32 = 365;
 
@@ -88,6 +91,39 @@ impl OnUncertain {
     }
 }
 
+/// Whose clock a schedule goes by.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) enum Clock {
+    /// Each recipient's own.
+    Recipients,
+    /// That of a zone of the IANA database; whether there is one of this name, the database knows.
+    Zone(String),
+}
+
+impl Clock {
+    /// As shown.
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Recipients => "recipient",
+            Self::Zone(name) => name,
+        }
+    }
+}
+
+impl TryFrom<String> for Clock {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '/');
+        match text.as_str() {
+            "recipient" => Ok(Self::Recipients),
+            name if name.len() <= LONGEST_ZONE && name.chars().all(is_fit) => Ok(Self::Zone(text)),
+            _ => Err("a time zone is written Europe/Berlin, or `recipient`"),
+        }
+    }
+}
+
 /// At most so many campaign messages of the workspace to one person in so many days.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, try_from = "Unchecked")]
@@ -152,6 +188,18 @@ where
     D: Deserializer<'de>,
 {
     Option::<T>::deserialize(source).map(Some)
+}
+
+/// Whether a JSON value holds a U+0000, which `PostgreSQL` cannot.
+pub(super) fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => {
+            members.iter().any(|(name, value)| name.contains('\0') || has_nul(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// The end of a campaign: `None` when it is fit to be one.

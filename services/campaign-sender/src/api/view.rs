@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use kernel::ids::{CampaignId, ConnectionId};
 use service::{Caller, Problem};
 use storage::campaigns::standing::Status;
+use storage::campaigns::{Numbers, numbers};
 use storage::connections::{self, Connection};
 use storage::{AsyncPgConnection, StorageError};
 
@@ -17,7 +18,6 @@ use super::progress::{Pace, Window};
 use super::shown::Shown;
 use super::why::Quota;
 use crate::store::campaigns::{self, Campaign, Filter};
-use crate::store::numbers::{self, Numbers};
 use crate::store::pace;
 
 /// A campaign as it was at one moment, and what it depends on.
@@ -82,7 +82,7 @@ async fn see(
     now: DateTime<Utc>,
 ) -> Result<Vec<Seen>, StorageError> {
     let ids: Vec<CampaignId> = found.iter().map(Campaign::id).collect();
-    let mut numbers = numbers::of(tx, &ids).await?;
+    let mut numbers = numbers(tx, &ids).await?;
     let running: Vec<CampaignId> = found
         .iter()
         .filter(|campaign| campaign.status() == Status::Running)

@@ -85,7 +85,7 @@ impl Why {
                     format!("Its recipients are written down: {total} so far."),
                 ))
             }
-            Status::Running if seen.numbers.pending > 0 => running(seen),
+            Status::Running if seen.numbers.pending() > 0 => running(seen),
             Status::Paused => Some(Self::plain(
                 campaign.reason_code.as_deref().unwrap_or("paused"),
                 campaign.reason.clone().unwrap_or_else(|| "Somebody paused it.".to_owned()),

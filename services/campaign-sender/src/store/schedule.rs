@@ -23,20 +23,22 @@ statement! {
     }
 }
 
-/// The first moment at which a clock in `zone`, or anywhere, shows `at`.
+/// The moment at which a clock in `zone` shows `at`.
 pub(crate) async fn moment(
     tx: &mut AsyncPgConnection,
     at: NaiveDateTime,
-    zone: Option<&str>,
+    zone: &str,
 ) -> Result<DateTime<Utc>, ChangeError> {
-    let zone = match zone {
-        Some(zone) => {
-            require_zone(tx, zone).await?;
-            zone
-        }
-        None => EARLIEST_ZONE,
-    };
+    require_zone(tx, zone).await?;
     Ok(Moment { at, zone: zone.to_owned() }.get_result(tx).await?)
+}
+
+/// The first moment at which a clock anywhere shows `at`.
+pub(crate) async fn earliest(
+    tx: &mut AsyncPgConnection,
+    at: NaiveDateTime,
+) -> Result<DateTime<Utc>, ChangeError> {
+    Ok(Moment { at, zone: EARLIEST_ZONE.to_owned() }.get_result(tx).await?)
 }
 
 /// Refuses a name that is no time zone; also abbreviations (`CEST`) and offsets (`+02`), which

@@ -91,14 +91,14 @@ pub(crate) async fn testers(
     Ensure { ids, workspace, wa_ids: wa_ids.clone(), source, now }.execute(tx).await?;
     let rows: Vec<(Uuid, String, Option<String>, Value, bool)> =
         Find { workspace, wa_ids }.load(tx).await?;
-    let tester = |(id, wa_id, name, attributes, has_opted_out)| Tester {
+    let testers = rows.into_iter().map(|(id, wa_id, name, attributes, has_opted_out)| Tester {
         contact: ContactId::from_uuid(id),
         wa_id: WaId::new(wa_id),
         name,
         attributes,
         has_opted_out,
-    };
-    Ok(rows.into_iter().map(tester).collect())
+    });
+    Ok(testers.collect())
 }
 
 statement! {

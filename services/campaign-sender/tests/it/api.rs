@@ -7,5 +7,6 @@ mod frozen;
 mod lists;
 mod numbers;
 mod starting;
+mod stopping;
 mod tests_sent;
 mod world;

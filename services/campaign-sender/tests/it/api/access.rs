@@ -17,6 +17,7 @@ struct Route {
 
 const READ: &[Role] = &[Viewer, Agent, Marketer, Operator, Admin];
 const WRITE: &[Role] = &[Marketer, Admin];
+const CONTROL: &[Role] = &[Marketer, Operator, Admin];
 
 /// Every route below a campaign's path.
 fn routes(path: &str) -> Vec<Route> {
@@ -34,6 +35,11 @@ fn routes(path: &str) -> Vec<Route> {
         (Method::PUT, "/schedule", schedule, WRITE),
         (Method::DELETE, "/schedule", Value::Null, WRITE),
         (Method::POST, "/start", Value::Null, WRITE),
+        (Method::POST, "/pause", Value::Null, CONTROL),
+        (Method::POST, "/resume", Value::Null, CONTROL),
+        (Method::POST, "/cancel", Value::Null, CONTROL),
+        (Method::POST, "/retry-failed", json!({}), WRITE),
+        (Method::POST, "/recipients/resolve", json!({ "as": "sent" }), WRITE),
         (Method::DELETE, "", Value::Null, WRITE),
     ];
     let route = |(method, below, body, roles)| {

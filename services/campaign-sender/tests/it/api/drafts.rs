@@ -69,6 +69,12 @@ async fn what_no_campaign_can_have_is_refused_by_its_pointer() {
             ("/ends_at", json!("2020-01-01T00:00:00Z"), "/ends_at"),
             ("/frequency_cap", json!({ "messages": 0, "days": 7 }), "/frequency_cap"),
             ("/nmae", json!("typo"), "/nmae"),
+            ("/audience", json!({ "tags": ["a\u{0}b"] }), "/audience/tags/0"),
+            (
+                "/template",
+                json!({ "name": "a", "language": "en", "params": { "body": ["a\u{0}"] } }),
+                "/template",
+            ),
         ];
         for (member, value, pointer) in cases {
             let mut body = world.draft();

@@ -106,9 +106,10 @@ impl World {
         let db = test_db.database().clone();
         let (workspace, connection) = tenant(&db, "Acme").await;
         let (foreign, foreign_connection) = tenant(&db, "Neighbour").await;
-        let coordination =
-            Coordination::connect(&servers.redis_url, &unique_name(), life.tasks().clone());
-        let coordination = coordination.await.unwrap();
+        let namespace = unique_name();
+        let connecting =
+            Coordination::connect(&servers.redis_url, &namespace, life.tasks().clone());
+        let coordination = connecting.await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let relay = Relay::start(
             db.clone(),

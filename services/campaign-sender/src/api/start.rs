@@ -1,4 +1,4 @@
-//! Start, pause, resume, cancel.
+//! Starting a campaign.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, Responder};
@@ -12,9 +12,10 @@ use storage::AsyncPgConnection;
 use storage::campaigns::standing::Status;
 use storage::events::{self, Event};
 
+use super::control::whose;
 use super::values::{Nothing, wrong_end};
 use super::{Api, view};
-use crate::announce::{self, Whose};
+use crate::announce;
 use crate::audience::Audience;
 use crate::store::campaigns::{self, Campaign, Changes};
 use crate::store::{ChangeError, log, uploads};
@@ -64,18 +65,9 @@ async fn begin(
     campaigns::update(tx, id, changes, now).await?;
     let entry = (caller.key.to_string(), "started", json!({}));
     log::append(tx, caller.workspace, id, entry, now).await?;
-    let whose = whose(caller, &campaign);
-    let event = announce::event(whose, CAMPAIGN_STARTED, Status::Preparing, now);
+    let event = announce::event(whose(caller, &campaign), CAMPAIGN_STARTED, Status::Preparing, now);
     events::append(tx, std::slice::from_ref(&event), now).await?;
     Ok(Some(event))
-}
-
-fn whose(caller: &Caller, campaign: &Campaign) -> Whose {
-    Whose {
-        workspace: caller.workspace,
-        connection: campaign.connection_id(),
-        campaign: campaign.id(),
-    }
 }
 
 /// Refuses a campaign that could reach nobody.
