@@ -199,12 +199,14 @@ statement! {
     }
 }
 
+// What is told of a try after which the message was given another one is about nothing that still is.
 statement! {
     MessagesOf(ids: Vec<Uuid>, connections: Vec<Uuid>) -> (sql_types::Uuid, sql_types::Uuid) {
         "SELECT a.id, a.message_id FROM unnest("
         [ids: Array<sql_types::Uuid>] ", " [connections: Array<sql_types::Uuid>]
         ") AS s (id, connection_id) JOIN send_attempts a \
-         ON a.id = s.id AND a.connection_id = s.connection_id"
+         ON a.id = s.id AND a.connection_id = s.connection_id \
+         WHERE a.resolved_by IS DISTINCT FROM 'retried'"
     }
 }
 
