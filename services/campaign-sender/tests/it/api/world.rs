@@ -139,7 +139,7 @@ impl World {
             connection,
             foreign_connection,
             keys: Arc::new(keys.collect()),
-            service: start(life, dependencies),
+            service: start(&standing_still(), dependencies),
         }
     }
 
@@ -275,6 +275,13 @@ async fn tenant(db: &storage::Database, name: &str) -> (WorkspaceId, ConnectionI
     };
     let connection = connections::insert(&mut conn, new, now()).await.unwrap();
     (workspace, connection.id())
+}
+
+/// A process whose workers have stopped: a campaign stays as a test put it.
+fn standing_still() -> Life {
+    let life = Life::default();
+    life.stop();
+    life
 }
 
 /// A sender that has stopped: what is ready stays in the ledger.
