@@ -11,8 +11,11 @@
     reason = "a test may panic, spawn and report"
 )]
 
+mod campaign_chaos;
+mod campaigns;
 mod chaos;
 mod cli;
+mod clicks;
 mod first_contact;
 mod fixtures;
 mod installation;
