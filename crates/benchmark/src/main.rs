@@ -6,6 +6,7 @@
 //! lost or doubled row, or a limit that was exceeded, fails the program, never a missed target.
 
 mod broker;
+mod campaign;
 mod coordination;
 mod cpu;
 mod database;
@@ -61,11 +62,11 @@ pub(crate) struct Options {
     /// Decides what the simulated Meta draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only these parts: ingest, committed, locks, everything, latency.
+    /// Only these parts: ingest, committed, locks, everything, latency, campaign.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "ingest,committed,locks,everything,latency"
+        default_value = "ingest,committed,locks,everything,latency,campaign"
     )]
     only: Vec<String>,
     /// Where the report goes, besides stdout.
@@ -165,6 +166,9 @@ async fn measure(
     }
     if is_wanted("latency") {
         latency::run(options, install, report).await?;
+    }
+    if is_wanted("campaign") {
+        campaign::run(options, install, report).await?;
     }
     report.count(install.db().doubled().await?, "messages stored twice");
     Ok(())
