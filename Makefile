@@ -45,7 +45,7 @@ bench: doctor      ## figures beside the machine's own limits, in minutes; BENCH
 	trap '$(STACK) down' EXIT
 	$(STACK) up
 	$(WITH_STACK)
-	"$(TARGET)/release/benchmark" product --report "$(TARGET)/bench/report.md" $(if $(filter 1,$(BENCH_QUICK)),--quick) $(ARGS)
+	"$(TARGET)/release/benchmark" product --report "$(TARGET)/bench/report.md" --scratch "$(TARGET)/bench/peers" $(if $(filter 1,$(BENCH_QUICK)),--quick) $(ARGS)
 
 # A Redis of its own; the libraries beside ours go to a scratch folder, and one that cannot be installed is a row that says so.
 bench-coordination: doctor ## locks and limits beside other libraries, in minutes; BENCH_QUICK=1 only shows that it works

@@ -7,6 +7,7 @@ mod fair;
 mod large;
 mod limits;
 mod overtaking;
+mod peer;
 mod raw;
 mod throughput;
 mod wire;

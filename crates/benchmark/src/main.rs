@@ -72,6 +72,12 @@ pub(crate) struct Options {
     /// Where the report goes, besides stdout.
     #[arg(long, default_value = "target/bench/report.md")]
     report: PathBuf,
+    /// Where a peer is installed.
+    #[arg(long, default_value = "target/bench/peers")]
+    scratch: PathBuf,
+    /// Where its source is.
+    #[arg(long, default_value = "crates/benchmark/peers")]
+    sources: PathBuf,
     /// PostgreSQL, with the right to create databases.
     #[arg(long, env = "SWITCHYARD__DATABASE__URL", hide_env_values = true)]
     database_url: String,

@@ -105,9 +105,7 @@ pub(super) fn moments(install: &Installation) -> Vec<f64> {
 /// Messages per second from the first to the last.
 pub(super) fn rate(moments: &[f64]) -> f64 {
     match (moments.len(), moments.last()) {
-        (2.., Some(last)) if *last > 0.0 => {
-            number(moments.len() - 1) / last
-        }
+        (2.., Some(last)) if *last > 0.0 => number(moments.len() - 1) / last,
         _ => 0.0,
     }
 }

@@ -52,9 +52,7 @@ pub(super) async fn run(
 fn middle_rate(moments: &[f64]) -> f64 {
     let later: Vec<f64> = moments.iter().copied().filter(|moment| *moment >= 1.0).collect();
     match (later.first(), later.last()) {
-        (Some(first), Some(last)) if last > first => {
-            number(later.len() - 1) / (last - first)
-        }
+        (Some(first), Some(last)) if last > first => number(later.len() - 1) / (last - first),
         _ => 0.0,
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use graph_simulator::{Answer, Faults, SendRule};
 
 use super::client::{act, check, draft, moments, rate, silent_meta, wait_ended, wait_sent};
+use super::peer::Peer;
 use super::raw;
 use crate::driver::number;
 use crate::figures::{Series, Target};
@@ -62,10 +63,7 @@ pub(super) async fn run(
     let slow = SendRule { delay_ms: LATENCY_MS, ..SendRule::new(Answer::Ok) };
     install.meta().set_faults(Faults { sends: vec![slow], ..silent_meta() });
     pairs(options, install, report, recipients, "Meta takes 50 ms").await?;
-    report.note(
-        "Beside django-meta-whatsapp: not measured by this program; it posts one message after the \
-         other, so at 50 ms it can reach 20 per second at most.",
-    );
+    beside_peer(options, install, report, recipients).await?;
     install.stop().await?;
     with_statuses(options, install, report, recipients).await
 }
@@ -96,6 +94,34 @@ async fn pairs(
     for (name, series) in cpu {
         report.row(Row::new(&format!("CPU µs per message, {name}"), series));
     }
+    Ok(())
+}
+
+/// In turn with the peer, which is not counted: it has no ids that could be.
+async fn beside_peer(
+    options: &Options,
+    install: &Installation,
+    report: &mut Report,
+    recipients: usize,
+) -> anyhow::Result<()> {
+    let peer = Peer::install(options).await;
+    let [mut theirs, mut ours, mut ratio] = [const { Series::empty() }; 3];
+    for _ in 0..options.pairs {
+        let Ok(peer) = &peer else { break };
+        let peer = peer.run(install).await?;
+        let own = send(install, report, install.connection(), "throughput", recipients).await?;
+        say(&format!("campaign beside a peer, 50 ms: theirs {peer:.0}/s, ours {:.0}/s", own.rate));
+        theirs.push(peer);
+        ours.push(own.rate);
+        ratio.push(own.rate / peer);
+    }
+    report.section("Beside django-meta-whatsapp 1.1 on SQLite in memory, Meta takes 50 ms");
+    if let Err(reason) = &peer {
+        report.note(&format!("django-meta-whatsapp is missing: {reason:#}."));
+    }
+    report.row(Row::new("its messages per second, 100 recipients", theirs));
+    report.row(Row::new(&format!("ours, {recipients} recipients"), ours));
+    report.row(Row::new("ours / its, pair by pair", ratio));
     Ok(())
 }
 

@@ -154,12 +154,15 @@ impl Chaos {
             self.installation.wait_ready(&url).await;
         }
         for campaign in self.campaigns.clone() {
-            self.client.act(&campaign, "resume").await;
             let what = format!("{} has ended", campaign.name);
             eventually_within(Duration::from_secs(120), &what, async || {
                 let shown = self.client.show(&campaign).await?;
                 adds_up(&shown);
-                shown["status"].as_str().unwrap().starts_with("completed").then_some(())
+                let status = shown["status"].as_str().unwrap();
+                if status == "paused" {
+                    self.client.act(&campaign, "resume").await;
+                }
+                status.starts_with("completed").then_some(())
             })
             .await;
         }
