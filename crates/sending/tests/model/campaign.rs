@@ -223,6 +223,17 @@ impl World {
         self.is_quiet() && (is_cut || (!is_waiting && open == 0 && is_closed))
     }
 
+    /// Whether an answer may still change what became of a message: it is not known, or assumed only.
+    pub(crate) fn is_undecided(&self, message: usize) -> bool {
+        let is_proved =
+            |attempt: &Attempt| attempt.message == message && attempt.outcome == Outcome::Accepted;
+        match self.messages[message].state {
+            State::Sending | State::Unknown => true,
+            State::Accepted => !self.attempts.iter().any(is_proved),
+            State::Ready | State::Held | State::Failed | State::Cancelled => false,
+        }
+    }
+
     pub(crate) fn newest_attempt(&self, message: usize) -> Option<usize> {
         self.attempts.iter().rposition(|attempt| attempt.message == message)
     }

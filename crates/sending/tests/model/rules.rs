@@ -154,9 +154,8 @@ impl Sending {
         if outcome == Outcome::Accepted {
             return;
         }
-        let state = world.messages[message].state;
         let is_newest = world.newest_attempt(message) == Some(attempt);
-        let moves = is_newest && matches!(state, State::Sending | State::Unknown);
+        let moves = is_newest && world.is_undecided(message);
         world.attempts[attempt].outcome = match answer {
             Answer::Accepted => Outcome::Accepted,
             Answer::Refused => Outcome::Refused,
@@ -187,13 +186,12 @@ impl Sending {
     /// What a message becomes that is certainly not sent.
     fn release(&self, world: &mut World, message: usize, seen: Campaign) {
         let state = match seen {
-            Campaign::Running | Campaign::Completed => State::Ready,
+            Campaign::Running => State::Ready,
             Campaign::Paused => State::Held,
             Campaign::Cancelled => State::Cancelled,
+            Campaign::Completed if self.without == Without::FailingAtLast => State::Ready,
+            Campaign::Completed => State::Failed,
         };
-        if seen == Campaign::Completed && self.without != Without::Reopening {
-            world.campaign = Campaign::Running;
-        }
         self.move_to(world, message, state);
     }
 

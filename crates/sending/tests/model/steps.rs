@@ -42,8 +42,8 @@ pub(crate) enum Without {
     TakingBack,
     /// A status names its attempt.
     Echo,
-    /// A finished campaign runs again when a message of its turns out not to have been sent.
-    Reopening,
+    /// A message of a finished campaign has failed when it turns out not to have been sent.
+    FailingAtLast,
 }
 
 #[derive(Clone, Debug)]
