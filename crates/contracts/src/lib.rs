@@ -26,6 +26,11 @@ pub mod transport {
     include!(concat!(env!("OUT_DIR"), "/switchyard.transport.v1.rs"));
 }
 
+/// What makes campaigns go on.
+pub mod campaigns {
+    include!(concat!(env!("OUT_DIR"), "/switchyard.campaigns.v1.rs"));
+}
+
 /// A broker message body.
 pub trait Message: prost::Message + Default + Send + Sync + 'static {
     /// The AMQP `type`, with its version, e.g. `switchyard.inbound.v1.WebhookEvent`.
@@ -51,6 +56,10 @@ impl Message for events::Event {
 
 impl Message for transport::Bundle {
     const TYPE: &'static str = "switchyard.transport.v1.Bundle";
+}
+
+impl Message for campaigns::CampaignTick {
+    const TYPE: &'static str = "switchyard.campaigns.v1.CampaignTick";
 }
 
 /// The body is not the message it should be.

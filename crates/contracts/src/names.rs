@@ -45,4 +45,16 @@ pub mod event {
     pub const CONVERSATION_OPENED: &str = "conversation.opened";
     /// A bot had an answer and did not give it.
     pub const BOT_SILENT: &str = "bot.silent";
+    /// A campaign left its draft or its schedule: its audience is being frozen, then it sends.
+    pub const CAMPAIGN_STARTED: &str = "campaign.started";
+    /// A campaign sends nothing until it is resumed.
+    pub const CAMPAIGN_PAUSED: &str = "campaign.paused";
+    /// A paused campaign goes on.
+    pub const CAMPAIGN_RESUMED: &str = "campaign.resumed";
+    /// Everybody in a campaign had a turn.
+    pub const CAMPAIGN_COMPLETED: &str = "campaign.completed";
+    /// A campaign cannot go on until somebody acts.
+    pub const CAMPAIGN_NEEDS_ATTENTION: &str = "campaign.needs_attention";
+    /// A campaign was stopped for good.
+    pub const CAMPAIGN_CANCELLED: &str = "campaign.cancelled";
 }

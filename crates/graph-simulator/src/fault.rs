@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct Faults {
     pub webhooks: WebhookFaults,
     /// Meta's real limits, enforced; `None` lets everything through.
     pub limits: Option<Limits>,
+    /// How long every answer to a send takes, besides a rule's own delay: the way to Meta and back.
+    /// The message is accepted before.
+    pub answer_ms: Span,
 }
 
 /// A range in milliseconds, both ends included; in JSON `[from, to]`.
@@ -43,6 +47,9 @@ pub struct SendRule {
     /// Chance per call, 0 to 1.
     #[serde(default = "always")]
     pub probability: f64,
+    /// How many of the calls it concerns pass unharmed first.
+    #[serde(default)]
+    pub after: u64,
     /// How often it strikes in all; `None` has no end.
     #[serde(default)]
     pub times: Option<u64>,
@@ -52,9 +59,36 @@ pub struct SendRule {
     /// Strikes only sends from this number.
     #[serde(default)]
     pub phone_number_id: Option<String>,
+    /// Strikes only sends of the template with this name.
+    #[serde(default)]
+    pub template: Option<String>,
     /// Reports an accepted message `failed` with this code instead of delivered.
     #[serde(default)]
     pub fail_later: Option<i64>,
+    /// How long [`Answer::Held`] holds a message, in milliseconds: then it is released, or fails
+    /// with `fail_later` without having been sent.
+    #[serde(default)]
+    pub held_ms: u64,
+}
+
+/// What a send call is about, as far as rules tell calls apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subject<'c> {
+    /// The sender's phone number id.
+    pub(crate) number: &'c str,
+    /// The person, without `+`.
+    pub(crate) person: &'c str,
+    /// The template's name.
+    pub(crate) template: Option<&'c str>,
+}
+
+/// What becomes of a message after it is accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fate {
+    /// It fails with this code.
+    pub(crate) fails_with: Option<i64>,
+    /// It is held for so long first.
+    pub(crate) held_for: Option<Duration>,
 }
 
 const fn always() -> f64 {
@@ -119,10 +153,13 @@ impl SendRule {
             accept: None,
             delay_ms: 0,
             probability: 1.0,
+            after: 0,
             times: None,
             recipient: None,
             phone_number_id: None,
+            template: None,
             fail_later: None,
+            held_ms: 0,
         }
     }
 
@@ -151,6 +188,16 @@ impl SendRule {
         Self { times: Some(times), ..self }
     }
 
+    /// Lets so many of the calls it concerns pass first.
+    pub fn after(self, calls: u64) -> Self {
+        Self { after: calls, ..self }
+    }
+
+    /// Strikes only sends of this template.
+    pub fn template(self, name: impl Into<String>) -> Self {
+        Self { template: Some(name.into()), ..self }
+    }
+
     /// Strikes only sends to this person.
     pub fn to(self, recipient: impl Into<String>) -> Self {
         Self { recipient: Some(recipient.into()), ..self }
@@ -167,12 +214,18 @@ impl SendRule {
         }
     }
 
-    fn concerns(&self, number: &str, recipient: &str) -> bool {
-        self.phone_number_id.as_deref().is_none_or(|only| only == number)
-            && self
-                .recipient
-                .as_deref()
-                .is_none_or(|only| only.trim_start_matches('+') == recipient)
+    /// What becomes of the message, if it is accepted.
+    pub(crate) fn fate(&self) -> Fate {
+        let is_held = self.answer == Answer::Held;
+        let held_for = is_held.then(|| Duration::from_millis(self.held_ms));
+        Fate { fails_with: self.fail_later, held_for }
+    }
+
+    fn concerns(&self, call: Subject<'_>) -> bool {
+        let person = self.recipient.as_deref().map(|person| person.trim_start_matches('+'));
+        self.phone_number_id.as_deref().is_none_or(|only| only == call.number)
+            && person.is_none_or(|only| only == call.person)
+            && self.template.as_deref().is_none_or(|only| Some(only) == call.template)
     }
 }
 
@@ -262,16 +315,25 @@ pub(crate) struct Script(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     faults: Arc<Faults>,
-    /// How often each of `faults.sends` has struck.
-    strikes: Vec<u64>,
+    /// What each of `faults.sends` has seen.
+    tallies: Vec<Tally>,
     /// How often each kind of answer was played, over all scripts.
     played: BTreeMap<&'static str, u64>,
+}
+
+/// What a rule has seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    /// Calls it let pass first.
+    passed: u64,
+    /// How often it struck.
+    struck: u64,
 }
 
 impl Script {
     pub(crate) fn replace(&self, faults: Faults) {
         let mut state = lock(&self.0);
-        state.strikes = vec![0; faults.sends.len()];
+        state.tallies = vec![Tally::default(); faults.sends.len()];
         state.faults = Arc::new(faults);
     }
 
@@ -288,13 +350,20 @@ impl Script {
     }
 
     /// The rule that strikes this call, if one does.
-    pub(crate) fn strike(&self, number: &str, person: &str, dice: &mut Dice) -> Option<SendRule> {
+    pub(crate) fn strike(&self, call: Subject<'_>, dice: &mut Dice) -> Option<SendRule> {
         let mut state = lock(&self.0);
         let faults = Arc::clone(&state.faults);
-        for (rule, struck) in faults.sends.iter().zip(&mut state.strikes) {
-            let spent = rule.times.is_some_and(|times| *struck >= times);
-            if !spent && rule.concerns(number, person) && dice.chance(rule.probability) {
-                *struck += 1;
+        for (rule, tally) in faults.sends.iter().zip(&mut state.tallies) {
+            let is_spent = rule.times.is_some_and(|times| tally.struck >= times);
+            if is_spent || !rule.concerns(call) {
+                continue;
+            }
+            if tally.passed < rule.after {
+                tally.passed += 1;
+                continue;
+            }
+            if dice.chance(rule.probability) {
+                tally.struck += 1;
                 *state.played.entry(rule.answer.name()).or_default() += 1;
                 return Some(rule.clone());
             }
@@ -313,10 +382,26 @@ mod tests {
         let sends = vec![SendRule::graph(131_056).to("+49155").times(2)];
         script.replace(Faults { sends, ..Faults::default() });
         let mut dice = Dice::new(1, "", 0);
-        assert!(script.strike("1", "49156", &mut dice).is_none());
-        assert!(script.strike("1", "49155", &mut dice).is_some());
-        assert!(script.strike("1", "49155", &mut dice).is_some());
-        assert!(script.strike("1", "49155", &mut dice).is_none());
+        let mut strikes = |person| {
+            let call = Subject { number: "1", person, template: None };
+            script.strike(call, &mut dice).is_some()
+        };
+        assert!(!strikes("49156"));
+        assert_eq!([(); 3].map(|()| strikes("49155")), [true, true, false]);
+    }
+
+    #[test]
+    fn a_rule_spares_the_first_calls_it_concerns_and_counts_no_others() {
+        let script = Script::default();
+        let sends = vec![SendRule::graph(132_015).template("sale").after(2)];
+        script.replace(Faults { sends, ..Faults::default() });
+        let mut dice = Dice::new(1, "", 0);
+        let mut strikes = |template| {
+            let call = Subject { number: "1", person: "49155", template };
+            script.strike(call, &mut dice).is_some()
+        };
+        assert_eq!([Some("sale"), Some("other"), None, Some("sale")].map(&mut strikes), [false; 4]);
+        assert_eq!([Some("sale"), Some("other"), Some("sale")].map(strikes), [true, false, true]);
     }
 
     #[test]

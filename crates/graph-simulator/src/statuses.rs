@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::body::{Item, Status, Update};
 use crate::dice::Dice;
-use crate::fault::{StatusName, StatusPlan};
+use crate::fault::{Fate, StatusName, StatusPlan};
 use crate::ledger::Sent;
 use crate::options::Number;
 
@@ -17,24 +17,26 @@ pub(crate) type Due = (Duration, Update);
 
 /// The statuses of `sent` in the order in which they will be told.
 ///
+/// What it is held for comes before all of them and is not part of the first pause.
 /// The timestamps keep the proper order even when the telling does not, as at Meta.
 pub(crate) fn plan(
     sent: &Sent,
     number: &Arc<Number>,
     plan: &StatusPlan,
-    fail_later: Option<i64>,
+    fate: Fate,
     dice: &mut Dice,
 ) -> Vec<Due> {
     let mut told = Vec::new();
-    let mut at = sent.at;
-    for name in names(plan, fail_later) {
+    let held = TimeDelta::from_std(fate.held_for.unwrap_or_default()).unwrap_or_default();
+    let mut at = sent.at.checked_add_signed(held).unwrap_or(sent.at);
+    for name in names(plan, fate) {
         let delay = dice.between(plan.delay_ms);
         let step = TimeDelta::try_milliseconds(i64::try_from(delay).unwrap_or(0));
         at = step.and_then(|step| at.checked_add_signed(step)).unwrap_or(at);
         if dice.chance(plan.drop) {
             continue;
         }
-        let status = status(sent, name, fail_later, at);
+        let status = status(sent, name, fate.fails_with, at);
         let copies = if dice.chance(plan.duplicate) { 2 } else { 1 };
         for _ in 0..copies {
             let item = Item::Status(status.clone());
@@ -49,10 +51,11 @@ pub(crate) fn plan(
 }
 
 /// The statuses by name; `None` stands for `failed`, after which nothing comes.
-fn names(plan: &StatusPlan, fail_later: Option<i64>) -> Vec<Option<StatusName>> {
-    match fail_later {
+fn names(plan: &StatusPlan, fate: Fate) -> Vec<Option<StatusName>> {
+    let is_sent = fate.held_for.is_none() && plan.statuses.contains(&StatusName::Sent);
+    match fate.fails_with {
         None => plan.statuses.iter().copied().map(Some).collect(),
-        Some(_) if plan.statuses.contains(&StatusName::Sent) => vec![Some(StatusName::Sent), None],
+        Some(_) if is_sent => vec![Some(StatusName::Sent), None],
         Some(_) => vec![None],
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::body::{Contact, Item, Message, Profile, Update, webhook};
 use crate::delivery::{Courier, WebhookStats};
 use crate::dice::Dice;
-use crate::fault::Script;
+use crate::fault::{Fate, Script};
 use crate::graph::{MediaStore, Outgoing};
 use crate::inbound::{InboundMessage, Repeat};
 use crate::ledger::{Ledger, Sent};
@@ -116,23 +116,27 @@ impl World {
         numbers
     }
 
+    /// Whether the number's account has this template. One whose templates were never set has all.
+    pub(crate) fn has_template(&self, phone_number_id: &str, name: &str, language: &str) -> bool {
+        let number = self.number(phone_number_id);
+        lock(&self.templates).get(&number.waba_id).is_none_or(|templates| {
+            templates.iter().any(|known| known["name"] == name && known["language"] == language)
+        })
+    }
+
     /// Accepts a message: it is on record, and its statuses are on their way.
-    pub(crate) fn accept(
-        &self,
-        message: &Outgoing,
-        fail_later: Option<i64>,
-        dice: &mut Dice,
-    ) -> Sent {
+    pub(crate) fn accept(&self, message: &Outgoing, fate: Fate, dice: &mut Dice) -> Sent {
         let number = self.number(&message.phone_number_id);
         let wamid = self.wamids.outbound(&message.recipient);
         let sent = message.sent(wamid, self.clock.now());
         self.ledger.accept(sent.clone());
         let faults = self.script.current();
-        let told = statuses::plan(&sent, &number, &faults.statuses, fail_later, dice);
+        let told = statuses::plan(&sent, &number, &faults.statuses, fate, dice);
         if !told.is_empty() && self.courier.has_targets() {
             let (courier, expected) = (Arc::clone(&self.courier), self.courier.expect());
             self.tasks.spawn(async move {
                 let _expected = expected;
+                sleep(fate.held_for.unwrap_or_default()).await;
                 for (delay, update) in told {
                     sleep(delay).await;
                     courier.offer(update, &faults.statuses);

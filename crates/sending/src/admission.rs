@@ -1,65 +1,14 @@
-//! Asks the limits before anything is claimed: no claim waits for a limit.
+//! Which limits a message asks before it is claimed, and what Meta's answers teach them.
 //!
 //! Each message asks its connection's limit (R1), in the lane of its source, and its person's (R5):
-//! both admit, or neither is charged. One round trip for a whole batch of a connection.
+//! both admit, or neither is charged.
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
-
-use coordination::{Decision, Feedback, Lane, Limit, LimitName, Limiter, Permit, Policy};
+use coordination::{Feedback, Lane, LimitName};
 use kernel::WaId;
-use kernel::ids::{ConnectionId, MessageId};
-use storage::send_ledger::Recipient;
-use storage::send_ledger::claim::Candidate;
+use kernel::ids::ConnectionId;
+use storage::send_ledger::{Recipient, Source};
 use whatsapp::ErrorClass;
 use whatsapp::graph::SendOutcome;
-
-/// What the limits said to the messages of one connection.
-#[derive(Default)]
-pub(crate) struct Admitted {
-    /// Those that may be sent now.
-    pub(crate) permits: HashMap<MessageId, Permit>,
-    /// Those whose person has to wait.
-    pub(crate) postponed: Vec<(MessageId, Duration)>,
-    /// How long the connection has to wait, when it has.
-    pub(crate) rest: Option<Duration>,
-}
-
-/// Asks for `candidates`, all of `connection`, whose limit is `line`.
-pub(crate) async fn ask(
-    limiter: &Limiter,
-    connection: ConnectionId,
-    line: &Limit,
-    candidates: &[&Candidate],
-) -> Admitted {
-    let mut by_lane: BTreeMap<Lane, Vec<&Candidate>> = BTreeMap::new();
-    for candidate in candidates {
-        by_lane.entry(lane(&candidate.source)).or_default().push(candidate);
-    }
-    let mut admitted = Admitted::default();
-    for (lane, candidates) in by_lane {
-        let line = line.clone().lane(lane);
-        let pairs: Vec<Option<Limit>> = candidates
-            .iter()
-            .map(|candidate| Some(pair(connection, &candidate.recipient).into()))
-            .collect();
-        let decisions = limiter.check_each(&line, &pairs).await;
-        for (candidate, decision) in candidates.into_iter().zip(decisions) {
-            match decision {
-                Decision::Go(permit) => {
-                    admitted.permits.insert(candidate.id, permit);
-                }
-                Decision::Wait { after, by: Policy::Pair } => {
-                    admitted.postponed.push((candidate.id, after));
-                }
-                Decision::Wait { after, .. } => {
-                    admitted.rest = Some(admitted.rest.unwrap_or_default().max(after));
-                }
-            }
-        }
-    }
-    admitted
-}
 
 /// What Meta's answer means for the limits of what comes next.
 pub(crate) fn feedback(sent: &SendOutcome, recipient: &Recipient) -> Option<Feedback> {
@@ -78,17 +27,14 @@ pub(crate) fn feedback(sent: &SendOutcome, recipient: &Recipient) -> Option<Feed
     }
 }
 
-/// Unknown sources are bulk: they overtake nobody.
-fn lane(source: &str) -> Lane {
+pub(crate) const fn lane(source: Source) -> Lane {
     match source {
-        "agent" => Lane::Agent,
-        "bot" => Lane::Chatbot,
-        "reminder" => Lane::Reminder,
-        _ => Lane::Campaign,
+        Source::Bot => Lane::Chatbot,
+        Source::Campaign => Lane::Campaign,
     }
 }
 
-fn pair(connection: ConnectionId, recipient: &Recipient) -> LimitName {
+pub(crate) fn pair(connection: ConnectionId, recipient: &Recipient) -> LimitName {
     LimitName::Pair(connection, person(recipient))
 }
 

@@ -12,6 +12,7 @@ use diesel_async::AsyncConnection;
 use kernel::ids::MessageId;
 use kernel::{Clock, chain};
 use relay::Relay;
+use storage::campaigns::counts::{self, Changes};
 use storage::events::{Event, Happened};
 use storage::send_ledger::OnDoubt;
 use storage::send_ledger::doubt::{self, OpenAttempt, Verdict};
@@ -35,6 +36,12 @@ const OVERTAKING: TimeDelta = TimeDelta::seconds(3);
 
 /// When statuses never come at all, a person decides after a day.
 const GIVEN_UP: TimeDelta = TimeDelta::days(1);
+
+/// What is told of a message whose sender prefers to believe that it was sent.
+const ASSUMED: (&str, &str) = (event::MESSAGE_ACCEPTED, "accepted");
+
+/// What is told of a message that a person has to decide about.
+const UNCERTAIN: (&str, &str) = (event::MESSAGE_UNCERTAIN, "uncertain");
 
 pub(crate) struct Resolver {
     db: Database,
@@ -69,8 +76,10 @@ impl Resolver {
     /// Looks at the doubts; returns how many messages will be sent again.
     async fn resolve(&self) -> Result<usize, StorageError> {
         let (resend, events) = self.close().await?;
-        if !events.is_empty() {
-            warn!(count = events.len(), "nobody knows whether Meta took these messages");
+        let uncertain =
+            events.iter().filter(|event| event.event_type == event::MESSAGE_UNCERTAIN).count();
+        if uncertain > 0 {
+            warn!(count = uncertain, "nobody knows whether Meta took these messages");
         }
         self.relay.publish(events).await;
         Ok(resend)
@@ -89,12 +98,25 @@ impl Resolver {
             .transaction(async |tx| {
                 let probes = i64::from(self.options.min_probes);
                 let open = doubt::expired(tx, before, probes, MOST).await?;
-                let (resend, uncertain) = self.decide(open, lateness.last_outage, now);
-                let moved = doubt::close(tx, &resend, Verdict::Resend).await?;
-                let unknown = doubt::close(tx, &uncertain, Verdict::Uncertain).await?;
-                let events = happened(&uncertain, &unknown, now);
+                let decided = self.decide(open, lateness.last_outage, now);
+                let mut changes = Changes::default();
+                let mut events = Vec::new();
+                let mut resend = 0;
+                for (verdict, attempts) in decided {
+                    let moved = doubt::close(tx, &attempts, verdict, &mut changes, now).await?;
+                    match verdict {
+                        Verdict::Resend => resend += moved.len(),
+                        Verdict::AssumeSent => {
+                            events.extend(happened(&attempts, &moved, ASSUMED, now));
+                        }
+                        Verdict::Uncertain => {
+                            events.extend(happened(&attempts, &moved, UNCERTAIN, now));
+                        }
+                    }
+                }
                 events::append(tx, &events, now).await?;
-                Ok((moved.len(), events))
+                counts::apply(tx, changes, now).await?;
+                Ok((resend, events))
             })
             .await
     }
@@ -110,19 +132,20 @@ impl Resolver {
         open: Vec<OpenAttempt>,
         last_outage: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
-    ) -> (Vec<OpenAttempt>, Vec<OpenAttempt>) {
+    ) -> Vec<(Verdict, Vec<OpenAttempt>)> {
         let quiet = TimeDelta::from_std(self.options.quiet_window).unwrap_or(GIVEN_UP);
         let probes = i64::from(self.options.min_probes);
-        let mut resend = Vec::new();
-        let mut uncertain = Vec::new();
+        let mut decided: Vec<_> = [Verdict::Resend, Verdict::AssumeSent, Verdict::Uncertain]
+            .map(|v| (v, Vec::new()))
+            .into();
         for attempt in open {
-            match judge(&attempt, probes, quiet, last_outage, now) {
-                Some(Verdict::Resend) => resend.push(attempt),
-                Some(Verdict::Uncertain) => uncertain.push(attempt),
-                None => {}
+            let verdict = judge(&attempt, probes, quiet, last_outage, now);
+            let group = decided.iter_mut().find(|(group, _)| Some(*group) == verdict);
+            if let Some((_, attempts)) = group {
+                attempts.push(attempt);
             }
         }
-        (resend, uncertain)
+        decided
     }
 }
 
@@ -145,20 +168,26 @@ fn judge(
     let may_resend = attempt.resend_until.is_none_or(|until| now < until);
     Some(match attempt.on_doubt {
         OnDoubt::Resend if may_resend => Verdict::Resend,
-        OnDoubt::Resend | OnDoubt::Hold | OnDoubt::AssumeSent => Verdict::Uncertain,
+        OnDoubt::AssumeSent => Verdict::AssumeSent,
+        OnDoubt::Resend | OnDoubt::Hold => Verdict::Uncertain,
     })
 }
 
-fn happened(attempts: &[OpenAttempt], moved: &[MessageId], now: DateTime<Utc>) -> Vec<Event> {
+fn happened(
+    attempts: &[OpenAttempt],
+    moved: &[MessageId],
+    (event_type, status): (&'static str, &str),
+    now: DateTime<Utc>,
+) -> Vec<Event> {
     let moved: HashSet<MessageId> = moved.iter().copied().collect();
     attempts
         .iter()
         .filter(|attempt| moved.contains(&attempt.message_id))
         .map(|attempt| {
-            let status = MessageStatusChanged { status: "uncertain".to_owned(), error_code: 0 };
+            let status = MessageStatusChanged { status: status.to_owned(), error_code: 0 };
             Event::from(Happened {
                 workspace_id: attempt.workspace_id,
-                event_type: event::MESSAGE_UNCERTAIN,
+                event_type,
                 connection_id: attempt.connection_id,
                 contact_id: None,
                 conversation_id: Some(attempt.conversation_id),
@@ -191,6 +220,7 @@ mod tests {
             workspace_id: WorkspaceId::new(),
             connection_id: ConnectionId::new(),
             conversation_id: ConversationId::new(),
+            campaign: None,
             traceparent: None,
         }
     }
@@ -237,5 +267,13 @@ mod tests {
         assert_eq!(judged(&stale, TimeDelta::seconds(61)), Some(Verdict::Uncertain));
         let held = OpenAttempt { on_doubt: OnDoubt::Hold, ..attempt() };
         assert_eq!(judged(&held, TimeDelta::seconds(40)), Some(Verdict::Uncertain));
+    }
+
+    #[test]
+    fn sent_is_assumed_only_once_the_watermark_has_passed() {
+        let assumed = OpenAttempt { on_doubt: OnDoubt::AssumeSent, ..attempt() };
+        assert_eq!(judged(&assumed, TimeDelta::seconds(40)), Some(Verdict::AssumeSent));
+        let lagging = OpenAttempt { is_watermark_past: false, ..assumed };
+        assert_eq!(judged(&lagging, TimeDelta::seconds(40)), None);
     }
 }

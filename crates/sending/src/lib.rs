@@ -14,7 +14,10 @@
 //! - the attempt is committed before the first byte of its POST may leave;
 //! - no byte leaves after the attempt's deadline, by this process's own monotonic clock;
 //! - an attempt whose outcome is unknown is never repeated by a clock, only by the watermark;
-//! - messages to one person leave one after the other, in the order they were enqueued.
+//! - messages to one person leave one after the other, in the order they were enqueued; only a
+//!   campaign's message that still waits for its turn is overtaken by replies;
+//! - each stream (a connection's replies, one campaign on it) waits for its own limits and for nobody
+//!   else's.
 
 mod admission;
 pub mod callback;
@@ -22,8 +25,14 @@ mod content;
 mod doubt;
 mod lines;
 mod outcome;
+mod post;
+mod pump;
+mod rests;
+mod room;
 mod sender;
 mod settler;
+mod stops;
+mod streams;
 
 pub use self::content::{Content, ContentError};
 pub use self::sender::{Sender, SenderDependencies, SenderOptions};

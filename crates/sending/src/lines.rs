@@ -35,8 +35,16 @@ impl Lines {
         Self { db, sealer, known: Mutex::default() }
     }
 
+    /// Finds the line of one connection; `None` when it is archived.
+    pub(crate) async fn find_one(
+        &self,
+        wanted: ConnectionId,
+    ) -> Result<Option<Arc<Line>>, StorageError> {
+        Ok(self.find(&[wanted]).await?.remove(&wanted))
+    }
+
     /// Finds the lines of `wanted`; an archived connection has none.
-    pub(crate) async fn find(
+    async fn find(
         &self,
         wanted: &[ConnectionId],
     ) -> Result<HashMap<ConnectionId, Arc<Line>>, StorageError> {

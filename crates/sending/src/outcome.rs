@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use storage::campaigns::standing::Stop;
 use storage::send_ledger::settle::Outcome;
 use whatsapp::ErrorClass;
-use whatsapp::graph::{DoubtReason, GraphError, SendOutcome};
+use whatsapp::graph::{DoubtReason, GraphError, MessageStatus, SendOutcome};
+
+use crate::stops::{self, Verdict};
 
 /// A message that could certainly not be sent is tried this often, at most once a minute: for most of
 /// the 24 hours in which it may answer. Then it has failed.
@@ -23,18 +26,56 @@ pub(crate) struct Judged {
     pub(crate) outcome: Outcome,
     /// Nothing more should leave on this connection for this long.
     pub(crate) hold_connection: Option<Duration>,
+    /// What it says about the message's campaign, if it has one.
+    pub(crate) campaign: Verdict,
     /// For counting.
     pub(crate) label: &'static str,
 }
 
-/// Judges try number `epoch`.
-pub(crate) fn judge(sent: SendOutcome, epoch: i32, now: DateTime<Utc>) -> Judged {
+impl Judged {
+    fn new(outcome: Outcome, label: &'static str) -> Self {
+        Self { outcome, hold_connection: None, campaign: Verdict::GoesOn, label }
+    }
+
+    /// The stored content can not be read: it never will be.
+    pub(crate) fn unreadable() -> Self {
+        failed(0, 0)
+    }
+
+    /// Why the message's campaign has to stop.
+    pub(crate) fn stop(&self) -> Option<&Stop> {
+        match &self.campaign {
+            Verdict::Stops(stop) => Some(stop),
+            Verdict::GoesOn | Verdict::OnTrial => None,
+        }
+    }
+}
+
+/// A message that was claimed and is not posted: it may be claimed again at once.
+pub(crate) fn unposted(now: DateTime<Utc>) -> Judged {
+    Judged::new(Outcome::NotSent { not_before: now, code: None }, "retryable")
+}
+
+/// Judges try number `epoch` of a message, of a campaign or not.
+pub(crate) fn judge(
+    sent: SendOutcome,
+    is_of_campaign: bool,
+    epoch: i32,
+    now: DateTime<Utc>,
+) -> Judged {
     match sent {
-        SendOutcome::Accepted { wamid, .. } => Judged {
-            outcome: Outcome::Accepted { wamid },
-            hold_connection: None,
-            label: "accepted",
-        },
+        SendOutcome::Accepted { wamid, message_status, .. } => accepted(wamid, message_status),
+        SendOutcome::Rejected(error) if is_of_campaign => {
+            let judged = judge_rejection(&error, epoch, now);
+            match stops::judge(&error) {
+                // The recipient has done nothing wrong: the message waits for the campaign.
+                campaign @ Verdict::Stops(_) => {
+                    let outcome = Outcome::NotSent { not_before: now, code: Some(error.code) };
+                    Judged { outcome, campaign, label: "retryable", ..judged }
+                }
+                campaign @ (Verdict::GoesOn | Verdict::OnTrial) => Judged { campaign, ..judged },
+            }
+        }
         SendOutcome::Rejected(error) => judge_rejection(&error, epoch, now),
         // The request could not be built: it will not be built the next time either.
         SendOutcome::NotSent { why: whatsapp::graph::NotSentReason::Unbuildable(_) } => {
@@ -50,10 +91,21 @@ pub(crate) fn judge(sent: SendOutcome, epoch: i32, now: DateTime<Utc>) -> Judged
                 DoubtReason::NoId => (Some(200), None),
                 DoubtReason::TimedOut(_) | DoubtReason::ConnectionLost(_) => (None, None),
             };
-            let outcome = Outcome::Doubt { http_status, code };
-            Judged { outcome, hold_connection: None, label: "uncertain" }
+            Judged::new(Outcome::Doubt { http_status, code }, "uncertain")
         }
     }
+}
+
+fn accepted(wamid: kernel::Wamid, status: Option<MessageStatus>) -> Judged {
+    let (campaign, label) = match status {
+        // Meta has it, and sends it once it likes the template.
+        Some(MessageStatus::Held) => (Verdict::GoesOn, "held_for_quality"),
+        Some(MessageStatus::Paused) => (Verdict::Stops(stops::template_paused()), "accepted"),
+        Some(MessageStatus::Accepted | MessageStatus::Unknown(_)) | None => {
+            (Verdict::GoesOn, "accepted")
+        }
+    };
+    Judged { campaign, ..Judged::new(Outcome::Accepted { wamid }, label) }
 }
 
 fn judge_rejection(error: &GraphError, epoch: i32, now: DateTime<Utc>) -> Judged {
@@ -78,14 +130,10 @@ fn judge_rejection(error: &GraphError, epoch: i32, now: DateTime<Utc>) -> Judged
         ErrorClass::Recipient | ErrorClass::Template | ErrorClass::Request => {
             failed(error.code, error.http_status)
         }
-        ErrorClass::Ambiguous => Judged {
-            outcome: Outcome::Doubt {
-                http_status: Some(i32::from(error.http_status)),
-                code: Some(error.code),
-            },
-            hold_connection: None,
-            label: "uncertain",
-        },
+        ErrorClass::Ambiguous => {
+            let http_status = Some(i32::from(error.http_status));
+            Judged::new(Outcome::Doubt { http_status, code: Some(error.code) }, "uncertain")
+        }
     }
 }
 
@@ -94,13 +142,11 @@ fn again(code: Option<i32>, wait: Duration, epoch: i32, now: DateTime<Utc>) -> J
         return failed(code.unwrap_or(0), 0);
     }
     let not_before = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::minutes(1));
-    let outcome = Outcome::NotSent { not_before, code };
-    Judged { outcome, hold_connection: None, label: "retryable" }
+    Judged::new(Outcome::NotSent { not_before, code }, "retryable")
 }
 
 fn failed(code: i32, http_status: u16) -> Judged {
-    let outcome = Outcome::Failed { code, http_status: i32::from(http_status) };
-    Judged { outcome, hold_connection: None, label: "permanent" }
+    Judged::new(Outcome::Failed { code, http_status: i32::from(http_status) }, "permanent")
 }
 
 /// 0.5 s doubling to a minute, with up to half of it as jitter, so that what failed together does not
@@ -129,7 +175,7 @@ mod tests {
     }
 
     fn judged(class: ErrorClass, epoch: i32) -> Judged {
-        judge(rejected(class, 1), epoch, DateTime::UNIX_EPOCH)
+        judge(rejected(class, 1), false, epoch, DateTime::UNIX_EPOCH)
     }
 
     #[test]
@@ -142,7 +188,10 @@ mod tests {
         }
         assert!(matches!(judged(ErrorClass::Ambiguous, 1).outcome, Outcome::Doubt { .. }));
         let lost = SendOutcome::Doubt { why: DoubtReason::NoId, soft: false };
-        assert!(matches!(judge(lost, 1, DateTime::UNIX_EPOCH).outcome, Outcome::Doubt { .. }));
+        assert!(matches!(
+            judge(lost, false, 1, DateTime::UNIX_EPOCH).outcome,
+            Outcome::Doubt { .. }
+        ));
     }
 
     #[test]
@@ -178,6 +227,64 @@ mod tests {
             wa_id: None,
             user_id: None,
         };
-        assert_eq!(judge(sent, 1, DateTime::UNIX_EPOCH).outcome, Outcome::Accepted { wamid });
+        assert_eq!(
+            judge(sent, false, 1, DateTime::UNIX_EPOCH).outcome,
+            Outcome::Accepted { wamid }
+        );
+    }
+
+    #[test]
+    fn what_no_recipient_can_help_stops_the_campaign_and_costs_nobody() {
+        for (code, why) in [
+            (132_001, "template_missing"),
+            (132_007, "template_refused"),
+            (132_015, "template_paused"),
+            (132_016, "template_disabled"),
+            (190, "auth"),
+            (131_048, "spam_limit"),
+            (131_042, "payment"),
+            (368, "blocked"),
+        ] {
+            let class = whatsapp::error_class::classify(code, None, Some(400));
+            let judged = judge(rejected(class, code), true, 1, DateTime::UNIX_EPOCH);
+            assert_eq!(judged.stop().map(|stop| stop.code), Some(why), "{code}");
+            assert!(matches!(judged.outcome, Outcome::NotSent { .. }), "{code}");
+            let alone = judge(rejected(class, code), false, 1, DateTime::UNIX_EPOCH);
+            assert_eq!(alone.stop(), None, "a message of no campaign");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_recipient_fails_it_alone() {
+        for (code, campaign) in [
+            (131_026, Verdict::GoesOn),
+            (131_049, Verdict::GoesOn),
+            (132_000, Verdict::OnTrial),
+            (132_005, Verdict::OnTrial),
+            (132_012, Verdict::OnTrial),
+            (132_018, Verdict::OnTrial),
+            (131_008, Verdict::OnTrial),
+            (131_009, Verdict::OnTrial),
+        ] {
+            let class = whatsapp::error_class::classify(code, None, Some(400));
+            let judged = judge(rejected(class, code), true, 1, DateTime::UNIX_EPOCH);
+            assert_eq!(judged.campaign, campaign, "{code}");
+            assert!(matches!(judged.outcome, Outcome::Failed { .. }), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_meta_watches_first_is_taken_and_one_that_is_paused_stops() {
+        let sent = |message_status| SendOutcome::Accepted {
+            wamid: Wamid::new("wamid.X"),
+            message_status: Some(message_status),
+            wa_id: None,
+            user_id: None,
+        };
+        let held = judge(sent(MessageStatus::Held), true, 1, DateTime::UNIX_EPOCH);
+        assert!(matches!(held.outcome, Outcome::Accepted { .. }));
+        assert_eq!((held.label, held.stop()), ("held_for_quality", None));
+        let paused = judge(sent(MessageStatus::Paused), true, 1, DateTime::UNIX_EPOCH);
+        assert!(matches!(paused.outcome, Outcome::Accepted { .. }) && paused.stop().is_some());
     }
 }

@@ -1,37 +1,26 @@
-//! The loop that claims and posts.
+//! Starts and wakes what claims, posts and settles.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use coordination::{Feedback, Limit, LimitName, Limiter, Permit};
-use kernel::ids::{ConnectionId, MessageId};
-use kernel::{Clock, chain};
+use coordination::{Limiter, Pacer};
+use kernel::Clock;
 use relay::Relay;
+use storage::Database;
 use storage::sealed::Sealer;
-use storage::send_ledger::Recipient;
-use storage::send_ledger::claim::{self, Candidate, Claimed};
-use storage::send_ledger::settle::Outcome;
-use storage::{Database, StorageError};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::Instant;
+use storage::send_ledger::Source;
+use storage::send_ledger::claim::Stream;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, info_span, warn};
-use whatsapp::graph::{self, GraphClient, SendRequest};
+use whatsapp::graph::GraphClient;
 
-use crate::content::Content;
-use crate::lines::{Line, Lines};
-use crate::outcome::{Judged, judge};
-use crate::settler::{self, Job};
-use crate::{admission, callback, doubt};
-
-/// Requests in flight at once at most.
-const IN_FLIGHT: usize = 256;
-
-/// How long a connection without token, or over its limit, is left alone.
-const LEFT_ALONE: Duration = Duration::from_secs(1);
+use crate::doubt::{self, Resolver};
+use crate::lines::Lines;
+use crate::post::Post;
+use crate::room::Room;
+use crate::settler::{self, Settler};
+use crate::streams::Streams;
 
 /// What a sender works with.
 pub struct SenderDependencies {
@@ -72,12 +61,17 @@ pub struct SenderOptions {
     pub status_lanes: u8,
     /// R1 for connections without their own.
     pub api_per_minute: u32,
+    /// Requests in flight at once at most; an eighth of them is kept from campaigns.
+    pub in_flight: usize,
+    /// The work that this sender does; other sources are left to other processes.
+    pub sources: Vec<Source>,
 }
 
 /// A running sender; cheap to clone.
 #[derive(Clone)]
 pub struct Sender {
-    nudge: Arc<Notify>,
+    look: Arc<Notify>,
+    streams: Weak<Streams>,
 }
 
 impl Sender {
@@ -89,287 +83,44 @@ impl Sender {
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let nudge = Arc::new(Notify::new());
-        let (settled, jobs) = mpsc::channel(IN_FLIGHT);
+        let look = Arc::new(Notify::new());
+        let (settled, jobs) = mpsc::channel(options.in_flight.max(1));
         let SenderDependencies { db, sealer, limiter, graph, relay, clock } = dependencies;
-        tasks.spawn(settler::run(
-            settler::Settler::new(db.clone(), relay.clone(), Arc::clone(&clock)),
-            jobs,
-            Arc::clone(&nudge),
-        ));
-        tasks.spawn(doubt::run(
-            doubt::Resolver::new(db.clone(), relay, Arc::clone(&clock), options.clone()),
-            Arc::clone(&nudge),
-            stop.clone(),
-        ));
-        let engine = Engine {
+        let settler = Settler::new(db.clone(), relay.clone(), Arc::clone(&clock));
+        let resolver = Resolver::new(db.clone(), relay, Arc::clone(&clock), options.clone());
+        tasks.spawn(doubt::run(resolver, Arc::clone(&look), stop.clone()));
+        let post = Post {
             lines: Lines::new(db.clone(), sealer),
             db,
+            pacer: Pacer::new(limiter.clone(), tasks.clone()),
             limiter,
             graph,
             clock,
+            room: Room::new(options.in_flight.max(1)),
             options,
             tasks: tasks.clone(),
-            in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
-            held: Arc::default(),
+            stop,
+            rests: Arc::default(),
             settled,
         };
-        tasks.spawn(engine.run(Arc::clone(&nudge), stop));
-        Self { nudge }
+        let streams = Arc::new(Streams::new(Arc::new(post), Arc::clone(&look)));
+        let sender = Self { look, streams: Arc::downgrade(&streams) };
+        tasks.spawn(settler::run(settler, jobs, sender.streams.clone()));
+        // The tasks of the streams keep them; everything ends with the last of them.
+        tasks.spawn(streams.run());
+        sender
     }
 
-    /// Says that something was enqueued. A lost nudge costs one poll.
+    /// Says that something was enqueued, without saying what. A lost nudge costs one poll.
     pub fn nudge(&self) {
-        self.nudge.notify_one();
-    }
-}
-
-/// What may be claimed, and over which lines it leaves.
-struct Permitted {
-    permits: HashMap<MessageId, Permit>,
-    lines: HashMap<ConnectionId, Arc<Line>>,
-    /// Persons and connections that wait: the next look does not find them.
-    put_off: usize,
-}
-
-/// Connections that must rest, and until when.
-type Held = Arc<Mutex<HashMap<ConnectionId, Instant>>>;
-
-struct Engine {
-    db: Database,
-    lines: Lines,
-    limiter: Limiter,
-    graph: Arc<GraphClient>,
-    clock: Arc<dyn Clock>,
-    options: SenderOptions,
-    tasks: TaskTracker,
-    in_flight: Arc<Semaphore>,
-    held: Held,
-    settled: mpsc::Sender<Job>,
-}
-
-impl Engine {
-    async fn run(self, nudge: Arc<Notify>, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            tokio::select! {
-                () = nudge.notified() => {}
-                () = tokio::time::sleep(self.until_next_look()) => {}
-                () = stop.cancelled() => return,
-            }
-            while !stop.is_cancelled() && self.round_or_report().await {}
-        }
+        self.look.notify_one();
     }
 
-    /// Until the next poll, or until the first connection that rests may send again.
-    fn until_next_look(&self) -> Duration {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let rests = held.values().map(|until| until.saturating_duration_since(now));
-        rests.min().map_or(self.options.poll, |rest| rest.min(self.options.poll))
-    }
-
-    /// One round; `true` when there may be more to do at once.
-    async fn round_or_report(&self) -> bool {
-        match self.round().await {
-            Ok(moved) => moved > 0,
-            Err(error) => {
-                warn!(error = %chain(&error), "sending waits for the database");
-                false
-            }
+    /// Says where something was enqueued: nobody has to look for it.
+    pub fn nudge_streams(&self, streams: impl IntoIterator<Item = Stream>) {
+        let Some(all) = self.streams.upgrade() else { return };
+        for stream in streams {
+            all.ring(stream);
         }
     }
-
-    /// Returns how many messages were posted or put out of the way of others.
-    async fn round(&self) -> Result<usize, StorageError> {
-        let Some(slots) = self.slots().await else { return Ok(0) };
-        let candidates = self.peek(slots.num_permits()).await?;
-        if candidates.is_empty() {
-            return Ok(0);
-        }
-        let Permitted { mut permits, lines, put_off } = self.permitted(&candidates).await?;
-        if permits.is_empty() {
-            return Ok(put_off);
-        }
-        let ids: Vec<MessageId> = permits.keys().copied().collect();
-        // The fence's deadline starts before the claim, so it ends before the ledger's does.
-        let deadline = Instant::now() + self.options.attempt_deadline;
-        let claimed = self.claim(&ids).await?;
-        for message in &claimed {
-            permits.remove(&message.message_id);
-        }
-        // Another process was faster.
-        for (_, permit) in permits {
-            self.limiter.refund(permit).await;
-        }
-        let posted = claimed.len();
-        let mut slots = slots;
-        for message in claimed {
-            let (Some(line), Some(slot)) = (lines.get(&message.connection_id), slots.split(1))
-            else {
-                continue; // impossible: claimed are among the permitted, permitted among the slots
-            };
-            self.post(message, Arc::clone(line), deadline, slot);
-        }
-        Ok(posted)
-    }
-
-    /// Waits until something may be posted, then takes as many slots as one batch can use.
-    async fn slots(&self) -> Option<OwnedSemaphorePermit> {
-        let first = Arc::clone(&self.in_flight).acquire_owned().await.ok()?;
-        let more = self.in_flight.available_permits().min(self.options.claim_batch - 1);
-        let mut slots = first;
-        if let Ok(rest) =
-            Arc::clone(&self.in_flight).try_acquire_many_owned(u32::try_from(more).unwrap_or(0))
-        {
-            slots.merge(rest);
-        }
-        Some(slots)
-    }
-
-    async fn peek(&self, most: usize) -> Result<Vec<Candidate>, StorageError> {
-        let held = self.held_now();
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let mut conn = self.db.connection().await?;
-        claim::peek(&mut conn, &held, most, self.clock.now()).await
-    }
-
-    /// Those candidates whose connection has a token and whose limits have room.
-    async fn permitted(&self, candidates: &[Candidate]) -> Result<Permitted, StorageError> {
-        let mut by_connection: HashMap<ConnectionId, Vec<&Candidate>> = HashMap::new();
-        for candidate in candidates {
-            by_connection.entry(candidate.connection_id).or_default().push(candidate);
-        }
-        let connections: Vec<ConnectionId> = by_connection.keys().copied().collect();
-        let lines = self.lines.find(&connections).await?;
-        let mut permitted = Permitted { permits: HashMap::new(), lines, put_off: 0 };
-        let mut postponed = Vec::new();
-        for (connection, candidates) in by_connection {
-            let Some(line) = permitted.lines.get(&connection) else {
-                debug!(connection.id = %connection, "connection is archived: its messages wait");
-                self.hold(connection, LEFT_ALONE);
-                continue;
-            };
-            let limit = Limit::of(LimitName::WhatsAppApi(connection));
-            let limit = match line.api_per_minute {
-                Some(own) => limit.at_most(own),
-                None => limit.by_default(self.options.api_per_minute),
-            };
-            let admitted = admission::ask(&self.limiter, connection, &limit, &candidates).await;
-            if let Some(rest) = admitted.rest {
-                self.hold(connection, rest);
-                permitted.put_off += 1;
-            }
-            permitted.permits.extend(admitted.permits);
-            postponed.extend(admitted.postponed);
-        }
-        permitted.put_off += postponed.len();
-        self.postpone(postponed).await?;
-        Ok(permitted)
-    }
-
-    /// Leaves messages alone whose person has to wait: they would stand in the way of others.
-    async fn postpone(&self, postponed: Vec<(MessageId, Duration)>) -> Result<(), StorageError> {
-        if postponed.is_empty() {
-            return Ok(());
-        }
-        let now = self.clock.now();
-        let until = |wait| now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::minutes(1));
-        let messages: Vec<_> =
-            postponed.into_iter().map(|(message, wait)| (message, until(wait))).collect();
-        let mut conn = self.db.connection().await?;
-        claim::postpone(&mut conn, &messages).await
-    }
-
-    async fn claim(&self, ids: &[MessageId]) -> Result<Vec<Claimed>, StorageError> {
-        let now = self.clock.now();
-        let wait = TimeDelta::from_std(self.options.attempt_deadline).unwrap_or(TimeDelta::zero());
-        let mut conn = self.db.connection().await?;
-        claim::claim(&mut conn, ids, &self.options.worker, now, now + wait).await
-    }
-
-    /// Posts in a task of its own, which is never cancelled: between claim and settlement nothing
-    /// may be dropped.
-    fn post(
-        &self,
-        message: Claimed,
-        line: Arc<Line>,
-        deadline: Instant,
-        slot: OwnedSemaphorePermit,
-    ) {
-        let span =
-            info_span!("send message", message.id = %message.message_id, epoch = message.epoch);
-        if let Some(parent) = &message.traceparent {
-            telemetry::trace::set_parent(&span, parent);
-        }
-        let (graph, clock) = (Arc::clone(&self.graph), Arc::clone(&self.clock));
-        let (held, settled) = (Arc::clone(&self.held), self.settled.clone());
-        let limiter = self.limiter.clone();
-        let task = async move {
-            let (judged, feedback) = call(&graph, &line, &message, deadline, clock.as_ref()).await;
-            let connection = message.connection_id;
-            if let Some(rest) = judged.hold_connection {
-                hold(&held, connection, rest);
-            }
-            let job = Job::new(message, judged);
-            if settled.send(job).await.is_err() {
-                warn!("settler is gone: the attempt stays open");
-            }
-            drop(slot);
-            if let Some(feedback) = feedback {
-                limiter.feedback(connection, feedback).await;
-            }
-        };
-        self.tasks.spawn(task.instrument(span));
-    }
-
-    fn hold(&self, connection: ConnectionId, rest: Duration) {
-        hold(&self.held, connection, rest);
-    }
-
-    fn held_now(&self) -> Vec<ConnectionId> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        held.retain(|_, until| *until > now);
-        held.keys().copied().collect()
-    }
-}
-
-fn hold(held: &Held, connection: ConnectionId, rest: Duration) {
-    let until = Instant::now() + rest;
-    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-    let entry = held.entry(connection).or_insert(until);
-    *entry = (*entry).max(until);
-}
-
-async fn call(
-    graph: &GraphClient,
-    line: &Line,
-    message: &Claimed,
-    deadline: Instant,
-    clock: &dyn Clock,
-) -> (Judged, Option<Feedback>) {
-    let content = match Content::decode(&message.content) {
-        Ok(content) => content,
-        Err(error) => {
-            warn!(message.id = %message.message_id, error = %chain(&error), "message not sent");
-            let outcome = Outcome::Failed { code: 0, http_status: 0 };
-            return (Judged { outcome, hold_connection: None, label: "permanent" }, None);
-        }
-    };
-    let callback_data = callback::write(message.attempt_id, message.message_id, message.epoch);
-    let request = SendRequest {
-        phone_number_id: &line.phone_number_id,
-        token: &line.token,
-        to: match &message.recipient {
-            Recipient::Number(number) => graph::Recipient::Phone(number),
-            Recipient::User(user) => graph::Recipient::User(user),
-        },
-        content: content.as_graph(),
-        callback_data: &callback_data,
-        deadline,
-        cancelled: None,
-    };
-    let sent = graph.send(request).await;
-    let feedback = admission::feedback(&sent, &message.recipient);
-    (judge(sent, message.epoch, clock.now()), feedback)
 }

@@ -1,5 +1,6 @@
 //! Listeners: one application shape for every service, served until the process stops.
 
+pub mod etag;
 mod front;
 pub mod health;
 pub mod json;

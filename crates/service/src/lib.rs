@@ -11,6 +11,7 @@ mod observe;
 pub mod problem;
 
 pub use self::auth::{Auth, Caller, KeyStore, Role, Scope, StoredKey};
+pub use self::http::etag::{IfMatch, etag};
 pub use self::http::health::{Health, Need};
 pub use self::http::json::Json;
 pub use self::http::page::{Cursor, Limit, Page};

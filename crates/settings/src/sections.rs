@@ -189,6 +189,8 @@ section! {
     attempt_deadline: Duration = Duration::from_secs(10);
     /// Messages claimed at once at most.
     claim_batch: usize = 64;
+    /// Requests to Meta in flight at once at most; an eighth of them is kept from campaigns.
+    in_flight: usize = 512;
     /// How often the ledger is looked through for work whose hint was lost.
     #[serde(deserialize_with = "duration::deserialize")]
     poll: Duration = Duration::from_millis(500);

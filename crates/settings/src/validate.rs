@@ -100,6 +100,7 @@ fn sizes(settings: &Settings, found: &mut Findings) {
     for (key, value) in [
         ("conversations.max_batch", conversations.max_batch),
         ("sending.claim_batch", sending.claim_batch),
+        ("sending.in_flight", sending.in_flight),
         ("chatbot.max_batch", chatbot.max_batch),
     ] {
         found.refuse_if(

@@ -6,4 +6,7 @@
 //! - counts change in the transaction that changes the messages they count.
 
 pub mod counts;
+mod numbers;
 pub mod standing;
+
+pub use self::numbers::{Numbers, numbers, recount};

@@ -3,16 +3,21 @@
 //! A webhook names a person by number, by business-scoped user id, or by both. One that shows both
 //! links them: the row known by one address gains the other, and two rows become one.
 
+mod keep;
 mod merge;
 mod resolve;
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::ids::{ContactId, WorkspaceId};
 use kernel::{UserId, WaId};
+use serde_json::Value;
 use uuid::Uuid;
 
+pub use self::keep::{Changes, Consent, change, consent, keep};
 pub use self::resolve::resolve;
 use crate::StorageError;
 use crate::schema::contacts;
@@ -24,6 +29,8 @@ pub enum Source {
     Webhook,
     /// A program created it.
     Api,
+    /// A campaign was to reach its number.
+    Campaign,
 }
 
 impl Source {
@@ -32,6 +39,7 @@ impl Source {
         match self {
             Self::Webhook => "webhook",
             Self::Api => "api",
+            Self::Campaign => "campaign",
         }
     }
 }
@@ -65,6 +73,12 @@ pub struct Contact {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+    /// What it is grouped by, in order and each once.
+    pub tags: Vec<String>,
+    /// What is known of the person beside the name: an object of texts, numbers and truth values.
+    pub attributes: Value,
+    /// Since when no campaign may write to the person.
+    pub opted_out_at: Option<DateTime<Utc>>,
 }
 
 impl Contact {
@@ -102,7 +116,7 @@ pub struct Resolved {
     pub user_id: Option<UserId>,
 }
 
-/// Lists contacts, newest first.
+/// Lists contacts, newest first: those with any of `tags`, unless there are none.
 ///
 /// # Errors
 ///
@@ -111,6 +125,7 @@ pub async fn list(
     conn: &mut AsyncPgConnection,
     workspace: WorkspaceId,
     wa_id: Option<&WaId>,
+    tags: &[String],
     before: Option<ContactId>,
     limit: i64,
 ) -> Result<Vec<Contact>, StorageError> {
@@ -122,6 +137,11 @@ pub async fn list(
         .into_boxed();
     if let Some(wa_id) = wa_id {
         query = query.filter(contacts::wa_id.eq(wa_id.as_str().to_owned()));
+    }
+    if !tags.is_empty() {
+        // The index holds only contacts that have a tag, and says so to the planner.
+        let has_tags = sql::<Bool>("contacts.tags <> '{}'");
+        query = query.filter(contacts::tags.overlaps_with(tags).and(has_tags));
     }
     if let Some(before) = before {
         query = query.filter(contacts::id.lt(before.as_uuid()));

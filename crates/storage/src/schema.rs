@@ -78,6 +78,9 @@ diesel::table! {
         source -> Text,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        tags -> Array<Text>,
+        attributes -> Jsonb,
+        opted_out_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -158,6 +161,7 @@ diesel::table! {
         failed_at -> Nullable<Timestamptz>,
         error_code -> Nullable<Integer>,
         created_at -> Timestamptz,
+        campaign_id -> Nullable<Uuid>,
     }
 }
 
@@ -196,6 +200,42 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// Campaigns.
+    campaigns (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        connection_id -> Uuid,
+        name -> Text,
+        status -> Text,
+        reason_code -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        template -> Jsonb,
+        audience -> Jsonb,
+        on_uncertain -> Text,
+        cap_messages -> Nullable<Integer>,
+        cap_days -> Nullable<Integer>,
+        scheduled_for -> Nullable<Timestamp>,
+        time_zone -> Text,
+        is_local_time -> Bool,
+        quiet_from -> Nullable<Time>,
+        quiet_to -> Nullable<Time>,
+        ends_at -> Nullable<Timestamptz>,
+        version -> BigInt,
+        prepared_through -> Nullable<Uuid>,
+        prepared_at -> Nullable<Timestamptz>,
+        total -> BigInt,
+        next_look_at -> Nullable<Timestamptz>,
+        waits_for -> Nullable<Text>,
+        cloned_from -> Nullable<Uuid>,
+        created_by -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        started_at -> Nullable<Timestamptz>,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     workspaces,
     api_keys,
@@ -209,5 +249,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     outbound_messages,
     bots,
     bot_connections,
-    bot_rules
+    bot_rules,
+    campaigns
 );

@@ -24,7 +24,7 @@ use crate::StorageError;
 use kernel::statement;
 
 /// What kind of work a message comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// A bot's reply.
     Bot,
@@ -33,12 +33,20 @@ pub enum Source {
 }
 
 impl Source {
+    /// Every source.
+    pub const ALL: [Self; 2] = [Self::Bot, Self::Campaign];
+
     /// As stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bot => "bot",
             Self::Campaign => "campaign",
         }
+    }
+
+    /// Reads what is stored; `None` for a source that only a newer version knows.
+    pub fn read(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == text)
     }
 }
 
@@ -102,6 +110,25 @@ impl Recipient {
         } else {
             Self::Number(WaId::new(address))
         }
+    }
+}
+
+/// A message's id, campaign, state and error code before a statement changed it.
+#[derive(diesel::Queryable)]
+pub(crate) struct Returned(
+    pub(crate) Uuid,
+    pub(crate) Option<Uuid>,
+    pub(crate) String,
+    pub(crate) Option<i32>,
+);
+
+impl Returned {
+    pub(crate) const fn message_id(&self) -> MessageId {
+        MessageId::from_uuid(self.0)
+    }
+
+    pub(crate) fn state(&self) -> &str {
+        &self.2
     }
 }
 

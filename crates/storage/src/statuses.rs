@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{self, Array, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::Wamid;
-use kernel::ids::{AttemptId, ConnectionId, ConversationId, MessageId, WorkspaceId};
+use kernel::ids::{AttemptId, CampaignId, ConnectionId, ConversationId, MessageId, WorkspaceId};
 use uuid::Uuid;
 
 use self::parked::park;
@@ -18,6 +18,7 @@ pub use self::parked::{drop_parked, take_parked};
 use self::progress::Progress;
 pub use self::progress::Status;
 use crate::StorageError;
+use crate::campaigns::counts::{self, Changes};
 use kernel::statement;
 
 /// One status, as a webhook told it.
@@ -88,6 +89,7 @@ pub async fn apply(
     let mut strangers = Vec::new();
     let mut changed: Vec<usize> = Vec::new();
     let mut quiet: Vec<usize> = Vec::new();
+    let mut changes = Changes::default();
     let index = Index::new(&rows);
     for update in updates {
         let Some(at) = index.find(&update, &by_attempt) else {
@@ -106,6 +108,7 @@ pub async fn apply(
         let is_step = row.progress.merge(&update, now);
         if row.progress != before {
             changed.push(at);
+            row.count(&before, &mut changes);
         }
         if is_step {
             applied.steps.push(row.step(update));
@@ -118,6 +121,7 @@ pub async fn apply(
     write_progress(tx, &changed).await?;
     applied.parked = strangers.len();
     park(tx, strangers, now).await?;
+    counts::apply(tx, changes, now).await?;
     Ok(applied)
 }
 
@@ -127,10 +131,22 @@ struct Row {
     workspace_id: Uuid,
     connection_id: Uuid,
     conversation_id: Uuid,
+    campaign_id: Option<Uuid>,
     progress: Progress,
 }
 
 impl Row {
+    /// Adds what the news means for the numbers of the message's campaign.
+    fn count(&self, before: &Progress, changes: &mut Changes) {
+        let Some(campaign) = self.campaign_id.map(CampaignId::from_uuid) else { return };
+        changes.moved(campaign, before.end().as_ref(), self.progress.end().as_ref());
+        for step in
+            self.progress.reached().into_iter().filter(|step| !before.reached().contains(step))
+        {
+            changes.reached(campaign, step);
+        }
+    }
+
     fn step(&self, update: StatusUpdate) -> Step {
         Step {
             message_id: MessageId::from_uuid(self.id),
@@ -183,12 +199,14 @@ statement! {
     }
 }
 
+// What is told of a try after which the message was given another one is about nothing that still is.
 statement! {
     MessagesOf(ids: Vec<Uuid>, connections: Vec<Uuid>) -> (sql_types::Uuid, sql_types::Uuid) {
         "SELECT a.id, a.message_id FROM unnest("
         [ids: Array<sql_types::Uuid>] ", " [connections: Array<sql_types::Uuid>]
         ") AS s (id, connection_id) JOIN send_attempts a \
-         ON a.id = s.id AND a.connection_id = s.connection_id"
+         ON a.id = s.id AND a.connection_id = s.connection_id \
+         WHERE a.resolved_by IS DISTINCT FROM 'retried'"
     }
 }
 
@@ -249,7 +267,7 @@ async fn hook_quiet(
 type LockedRow = (
     (Uuid, Uuid, Uuid, Uuid, String, Option<String>, Option<DateTime<Utc>>),
     (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>),
-    (Option<DateTime<Utc>>, Option<i32>),
+    (Option<DateTime<Utc>>, Option<i32>, Option<Uuid>),
 );
 
 statement! {
@@ -257,10 +275,10 @@ statement! {
         (sql_types::Uuid, sql_types::Uuid, sql_types::Uuid, sql_types::Uuid, Text, Nullable<Text>,
             Nullable<Timestamptz>),
         (Nullable<Timestamptz>, Nullable<Timestamptz>, Nullable<Timestamptz>),
-        (Nullable<Timestamptz>, Nullable<Integer>)
+        (Nullable<Timestamptz>, Nullable<Integer>, Nullable<sql_types::Uuid>)
     ) {
         "SELECT id, workspace_id, connection_id, conversation_id, state, wamid, accepted_at, \
-         sent_at, delivered_at, read_at, failed_at, error_code FROM outbound_messages \
+         sent_at, delivered_at, read_at, failed_at, error_code, campaign_id FROM outbound_messages \
          WHERE id = ANY(" [ids: Array<sql_types::Uuid>] ") OR wamid = ANY(" [wamids: Array<Text>]
         ") ORDER BY id FOR UPDATE"
     }
@@ -283,12 +301,13 @@ async fn lock_messages(
             |(
                 (id, workspace_id, connection_id, conversation_id, state, wamid, accepted_at),
                 (sent_at, delivered_at, read_at),
-                (failed_at, error_code),
+                (failed_at, error_code, campaign_id),
             )| Row {
                 id,
                 workspace_id,
                 connection_id,
                 conversation_id,
+                campaign_id,
                 progress: Progress {
                     state,
                     wamid,

@@ -9,9 +9,13 @@
 //! - the numbers of a campaign add up in every transaction;
 //! - no message of a campaign is claimed after its pause or cancellation was answered.
 
+mod announce;
 mod api;
+pub mod audience;
 mod engine;
 mod store;
+pub mod template;
+mod upload;
 
 use std::sync::Arc;
 
@@ -26,6 +30,7 @@ use settings::Settings;
 use storage::Database;
 
 use self::api::Api;
+use self::engine::{Parts, Ticks};
 
 /// What the service works with.
 pub struct Dependencies {
@@ -68,9 +73,20 @@ pub struct CampaignSender {
 
 /// Starts working campaigns off.
 pub fn start(life: &Life, dependencies: Dependencies) -> CampaignSender {
-    let Dependencies { db, clock, .. } = dependencies;
-    engine::start(life);
-    CampaignSender { api: Data::new(Api::new(db, clock)) }
+    let Dependencies { db, broker, locks, limiter, sender, relay, clock, options } = dependencies;
+    let api_per_minute = options.api_per_minute;
+    let parts = Parts {
+        db: db.clone(),
+        locks,
+        sender: sender.clone(),
+        relay: relay.clone(),
+        clock: Arc::clone(&clock),
+        api_per_minute,
+    };
+    engine::start(life, &broker, parts);
+    let ticks = Ticks::new(&broker);
+    let api = Api { db, clock, limiter, relay, sender, ticks, api_per_minute };
+    CampaignSender { api: Data::new(api) }
 }
 
 impl CampaignSender {

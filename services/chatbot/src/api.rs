@@ -3,7 +3,6 @@
 //! Bots and rules share one `ETag`: the bot's version, which every change of either raises.
 
 mod bots;
-mod etag;
 mod order;
 mod rules;
 

@@ -15,6 +15,8 @@ use kernel::ids::{ConversationId, MessageId};
 use relay::Relay;
 use sending::Sender;
 use storage::bot_turns::{self, Waiting};
+use storage::send_ledger::Source;
+use storage::send_ledger::claim::Stream;
 use storage::{Database, StorageError};
 use telemetry::messages::ALREADY_PROCESSED;
 use telemetry::trace;
@@ -200,7 +202,11 @@ impl Turns {
     /// Says what was committed: to the sender, the broker, the log and the metrics.
     async fn tell(&self, turns: &[Turn], committed: Committed) {
         if committed.replies > 0 {
-            self.parts.sender.nudge();
+            self.parts.sender.nudge_streams(turns.iter().map(|turn| Stream {
+                connection_id: turn.waiting.connection_id,
+                source: Source::Bot,
+                campaign_id: None,
+            }));
         }
         self.parts.relay.publish(committed.events).await;
         for turn in turns {

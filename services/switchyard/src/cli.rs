@@ -1,5 +1,6 @@
 //! The command line: what may be typed, and which command it starts.
 
+pub(crate) mod campaign;
 mod ops;
 
 use std::net::SocketAddr;
@@ -13,13 +14,16 @@ use url::Url;
 
 pub(crate) use self::ops::{Acting, Limits, Locks, SetLimit, TakeLock};
 
-use crate::command::{config, demo, doctor, keys, limits, locks, migrate, run, simulator};
+use crate::command::{
+    campaign as campaigns, config, demo, doctor, keys, limits, locks, migrate, run, simulator,
+};
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 unhealthy, 4 not there,
-5 somebody else is at it, 130 interrupted.
+5 somebody else is at it, 6 too slow or over a limit, 7 not allowed, 8 partly done,
+130 interrupted.
 Settings: defaults, then /etc/switchyard/config.toml (or SWITCHYARD_CONFIG), then variables
 SWITCHYARD__SECTION__KEY; secrets also as …_FILE.";
 
@@ -76,6 +80,8 @@ enum Command {
     /// Rate limits: what there is, who is near one, and changing one while everything runs
     #[command(subcommand)]
     Limits(Limits),
+    /// Campaigns: how they go, and starting, stopping and following them
+    Campaign(campaign::Campaign),
     /// The settings in force
     #[command(subcommand)]
     Config(Config),
@@ -223,6 +229,7 @@ fn execute(command: Command, screen: Screen, talk: Talk) -> Result<Exit, Failure
         Command::Doctor => once(talk, doctor::doctor(screen)),
         Command::Locks(locks) => once(talk, locks::locks(screen, locks)),
         Command::Limits(limits) => once(talk, limits::limits(screen, limits)),
+        Command::Campaign(asked) => once(talk, campaigns::campaign(screen, asked)),
         Command::Config(Config::Show { sources }) => config::show(screen, sources),
         Command::Demo(options) => demo::demo(screen, talk, options),
         Command::Simulator { listen, webhook_url, seed } => {
@@ -274,6 +281,12 @@ mod tests {
             "switchyard limits show whatsapp_api cnx_1",
             "switchyard limits set whatsapp_api 2000/min --connection cnx_1 --for 2h --reason launch",
             "switchyard limits set bot default --reason over -n",
+            "switchyard campaign ls --status running --json",
+            "switchyard campaign watch Sale --progress plain --every 5s --url http://h:1",
+            "switchyard campaign --api-key-file k pause cmp_1",
+            "switchyard campaign cancel cmp_1 --confirm Sale",
+            "switchyard campaign retry-failed cmp_1 -n",
+            "switchyard campaign recipients cmp_1 --status failed --error-code 131026 --csv",
             "switchyard demo --exit --port 8080",
             "switchyard simulator --listen 127.0.0.1:0 --webhook-url http://127.0.0.1:8080/w",
         ] {
@@ -292,6 +305,8 @@ mod tests {
             "switchyard -q -v doctor",
             "switchyard locks release campaign_send:cmp_1",
             "switchyard limits set bot 10/min",
+            "switchyard campaign ls --api-key swk_live_1",
+            "switchyard campaign recipients cmp_1 --csv --limit 5",
             "switchyard limits set whatsapp_api 10/min --connection cnx_1 --key cnx_1 --reason both",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

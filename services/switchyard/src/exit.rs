@@ -20,6 +20,12 @@ pub(crate) enum Exit {
     NotFound,
     /// Somebody else is at it.
     Conflict,
+    /// It took too long, or a limit is used up.
+    TimedOut,
+    /// The key is missing, wrong, or may not do this.
+    NotAllowed,
+    /// It is over, and not all of it was done.
+    Partly,
     /// Ctrl-C before the end.
     Interrupted,
 }
@@ -33,6 +39,9 @@ impl From<Exit> for ExitCode {
             Exit::Unhealthy => 3,
             Exit::NotFound => 4,
             Exit::Conflict => 5,
+            Exit::TimedOut => 6,
+            Exit::NotAllowed => 7,
+            Exit::Partly => 8,
             Exit::Interrupted => 130,
         })
     }

@@ -17,6 +17,7 @@ use service::{Auth, Health, KeyStore, Life, Need, StoredKey};
 use settings::{CoordinationBackend, RedisMode, Settings, SettingsError};
 use storage::migrations::{self, MigrationError};
 use storage::sealed::Sealer;
+use storage::send_ledger::Source;
 use storage::{Database, DatabaseOptions, StorageError, api_keys};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -78,8 +79,13 @@ impl Parts {
         Relay::start(self.db.clone(), publisher, clock, life.tasks(), life.stopping())
     }
 
-    /// Starts handing messages to Meta.
-    pub(crate) fn sender(&self, life: &Life, relay: Relay) -> Result<Sender, Failure> {
+    /// Starts handing messages of `sources` to Meta.
+    pub(crate) fn sender(
+        &self,
+        life: &Life,
+        relay: Relay,
+        sources: Vec<Source>,
+    ) -> Result<Sender, Failure> {
         let Settings { sending, meta, limits, .. } = self.settings.as_ref();
         let graph = GraphClient::new(&GraphOptions {
             api_version: meta.api_version.clone(),
@@ -106,6 +112,8 @@ impl Parts {
             min_probes: sending.min_probes,
             status_lanes: Family::Webhooks.lanes() + Family::WebhooksSlow.lanes(),
             api_per_minute: limits.whatsapp_api_per_minute,
+            in_flight: sending.in_flight,
+            sources,
         };
         Ok(Sender::start(dependencies, options, life.tasks(), life.stopping()))
     }

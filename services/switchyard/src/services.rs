@@ -8,6 +8,7 @@ use campaign_sender::CampaignSender;
 use chatbot::Chatbot;
 use coordination::Coordination;
 use service::{Auth, Health, Life, Listener, Need, serve};
+use storage::send_ledger::Source;
 use webhook_ingest::Ingest;
 
 use crate::cli::Which;
@@ -97,13 +98,13 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         };
         routes.conversations = Some(conversations::start(life, dependencies));
     }
-    let sender = match which {
-        Which::All | Which::Chatbot | Which::CampaignSender => {
-            Some(parts.sender(life, relay.clone())?)
-        }
-        Which::WebhookIngest | Which::Conversations | Which::Console => None,
+    let sources = match which {
+        Which::All => Source::ALL.to_vec(),
+        Which::Chatbot => vec![Source::Bot],
+        Which::CampaignSender => vec![Source::Campaign],
+        Which::WebhookIngest | Which::Conversations | Which::Console => return Ok(routes),
     };
-    let Some(sender) = sender else { return Ok(routes) };
+    let sender = parts.sender(life, relay.clone(), sources)?;
     if is_chosen(Which::Chatbot) {
         let dependencies = chatbot::Dependencies {
             db: parts.db.clone(),

@@ -63,6 +63,26 @@ const fn words(code: i64) -> (&'static str, &'static str) {
         131_008 => ("Required parameter is missing", "A required parameter is missing."),
         131_009 => ("Parameter value is not valid", "A parameter has a value that is not valid."),
         131_026 => ("Message undeliverable", "Message Undeliverable."),
+        131_042 => {
+            ("Business eligibility payment issue", "There is a problem with the payment account.")
+        }
+        131_048 => (
+            "Spam rate limit hit",
+            "Too many messages of this number were blocked or flagged as spam.",
+        ),
+        132_000 => (
+            "Number of parameters does not match the expected number of params",
+            "The template has another number of placeholders.",
+        ),
+        132_001 => (
+            "Template name does not exist in the translation",
+            "The template does not exist in this language, or was deleted.",
+        ),
+        132_015 => ("Template is paused", "The template is paused for its low quality."),
+        132_018 => (
+            "There is an issue with the parameters in your template",
+            "A text has line breaks, tabs or more than four spaces in a row.",
+        ),
         131_047 => (
             "Re-engagement message",
             "More than 24 hours have passed since the customer last replied to this number.",

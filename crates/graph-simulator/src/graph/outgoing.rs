@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::fault::Subject;
 use crate::ledger::Sent;
 
 /// Characters of a text, at most (Meta, "Send messages", 4 November 2025).
@@ -68,6 +69,21 @@ impl Outgoing {
         })
     }
 
+    /// What rules tell calls apart by.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject {
+            number: &self.phone_number_id,
+            person: &self.recipient,
+            template: self.template().map(|(name, _)| name),
+        }
+    }
+
+    /// Name and language of the template, if it is one.
+    pub(super) fn template(&self) -> Option<(&str, &str)> {
+        let name = text_at(&self.body, "/template/name")?;
+        Some((name, text_at(&self.body, "/template/language/code")?))
+    }
+
     /// The record of this message, once it is accepted.
     pub(crate) fn sent(&self, wamid: String, at: DateTime<Utc>) -> Sent {
         let owned = |pointer| text_at(&self.body, pointer).map(str::to_owned);
@@ -102,14 +118,34 @@ fn check(body: &Value, kind: &str) -> Result<(), i64> {
             Some(text) if !text.is_empty() && text.chars().count() <= MAX_TEXT_CHARS => Ok(()),
             _ => Err(100),
         },
-        "template" => text_at(body, "/template/name")
-            .and(text_at(body, "/template/language/code"))
-            .map(|_| ())
-            .ok_or(131_008),
+        "template" => check_template(body),
         "image" | "video" | "audio" | "document" | "sticker" | "location" | "contacts"
         | "reaction" | "interactive" => Ok(()),
         _ => Err(131_009),
     }
+}
+
+/// A template has a name and a language, and its texts have something to say, on one line.
+fn check_template(body: &Value) -> Result<(), i64> {
+    text_at(body, "/template/name")
+        .and(text_at(body, "/template/language/code"))
+        .ok_or(131_008_i64)?;
+    let components = body.pointer("/template/components").and_then(Value::as_array);
+    let parameters = components
+        .into_iter()
+        .flatten()
+        .filter_map(|component| component.get("parameters").and_then(Value::as_array))
+        .flatten();
+    for parameter in parameters.filter(|parameter| text_at(parameter, "/type") == Some("text")) {
+        match text_at(parameter, "/text") {
+            None | Some("") => return Err(131_008),
+            Some(text) if text.contains(['\n', '\t']) || text.contains("     ") => {
+                return Err(132_018);
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The digits of a number that may carry a `+` and the usual separators.
@@ -146,6 +182,15 @@ mod tests {
         assert_eq!(code_of(|body| body["text"] = json!({"body": ""})), Some(100));
         assert_eq!(code_of(|body| body["text"]["body"] = json!("x".repeat(4_097))), Some(100));
         assert_eq!(code_of(|body| body["type"] = json!("image")), Some(131_008));
+        let template = |text| {
+            code_of(|body| {
+                body["type"] = json!("template");
+                body["template"] = json!({"name": "sale", "language": {"code": "en"},
+                    "components": [{"type": "body", "parameters": [{"type": "text", "text": text}]}]});
+            })
+        };
+        assert_eq!(template("Ada"), None);
+        assert_eq!((template(""), template("a\nb")), (Some(131_008), Some(132_018)));
         let long = json!("x".repeat(513));
         assert_eq!(code_of(|body| body["biz_opaque_callback_data"] = long), Some(100));
         assert_eq!(Call::parse("1", b"{").err(), Some(100));

@@ -12,7 +12,7 @@ use super::answer;
 use super::outgoing::{Call, Outgoing};
 use super::{account, error, id, is_permitted};
 use crate::dice::Dice;
-use crate::fault::{Accept, SendRule};
+use crate::fault::{Accept, Fate, SendRule};
 use crate::ledger::Sent;
 use crate::sync::lock;
 use crate::world::World;
@@ -30,21 +30,45 @@ pub(super) async fn send(world: Data<World>, request: HttpRequest, body: Bytes) 
         Ok(Call::Message(message)) => message,
     };
     let ordinal = world.ledger.call(&message.recipient);
+    let latency = latency(&world, &message, ordinal);
+    let answer = answer(&world, message, ordinal, &request).await;
+    sleep(latency).await;
+    answer
+}
+
+/// How long the way to Meta and back takes for this call. It has dice of its own, so that a script
+/// strikes the same people with it and without.
+fn latency(world: &World, message: &Outgoing, ordinal: u64) -> Duration {
+    let mut dice = Dice::new(!world.seed, &message.recipient, ordinal);
+    Duration::from_millis(dice.between(world.script.current().answer_ms))
+}
+
+async fn answer(
+    world: &Data<World>,
+    message: Outgoing,
+    ordinal: u64,
+    request: &HttpRequest,
+) -> HttpResponse {
     if !message.is_international {
         world.ledger.violate("`to` does not begin with `+`", &message.recipient);
     }
-    if let Err(code) = admit(&world, &message) {
+    if let Err(code) = admit(world, &message) {
         return error::response(code);
     }
     let mut dice = Dice::new(world.seed, &message.recipient, ordinal);
-    match world.script.strike(&message.phone_number_id, &message.recipient, &mut dice) {
-        None => answer::ok(&message, &world.accept(&message, None, &mut dice)),
-        Some(rule) => play(&world, &rule, message, dice, &request).await,
+    match world.script.strike(message.subject(), &mut dice) {
+        None => answer::ok(&message, &world.accept(&message, Fate::default(), &mut dice)),
+        Some(rule) => play(world, &rule, message, dice, request).await,
     }
 }
 
-/// Applies Meta's limits, if the script says so.
+/// Refuses templates the account does not have, and applies Meta's limits if the script says so.
 fn admit(world: &World, message: &Outgoing) -> Result<(), i64> {
+    if let Some((name, language)) = message.template()
+        && !world.has_template(&message.phone_number_id, name, language)
+    {
+        return Err(132_001);
+    }
     match &world.script.current().limits {
         None => Ok(()),
         Some(limits) => {
@@ -67,7 +91,7 @@ async fn play(
             None
         }
         Accept::Yes => {
-            let sent = world.accept(&message, rule.fail_later, &mut dice);
+            let sent = world.accept(&message, rule.fate(), &mut dice);
             sleep(delay).await;
             Some(sent)
         }
@@ -84,12 +108,12 @@ async fn accept_late(
     mut dice: Dice,
 ) -> Option<Sent> {
     let (done, accepted) = oneshot::channel();
-    let (world, fail_later) = (Data::clone(world), rule.fail_later);
+    let (world, fate) = (Data::clone(world), rule.fate());
     let (tasks, delay) = (world.tasks.clone(), Duration::from_millis(rule.delay_ms));
     tasks.spawn(async move {
         sleep(delay).await;
         // Nobody may be left to tell.
-        done.send(world.accept(&message, fail_later, &mut dice)).ok();
+        done.send(world.accept(&message, fate, &mut dice)).ok();
     });
     accepted.await.ok()
 }

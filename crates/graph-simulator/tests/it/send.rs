@@ -1,9 +1,10 @@
 //! Sending: what is accepted, what is recorded, what is refused.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use graph_simulator::{Faults, Limits, SimulatorOptions};
+use graph_simulator::{Answer, Faults, Limits, Number, SendRule, SimulatorOptions, Span};
 use serde_json::{Value, json};
 
 use crate::receiver::Receiver;
@@ -140,4 +141,92 @@ async fn an_accepted_message_is_reported_sent_delivered_and_read_with_its_callba
         assert_eq!(status["biz_opaque_callback_data"], "sw1.attempt.hi.0");
         assert!(status["timestamp"].is_string());
     }
+}
+
+/// A template to a person, with one parameter.
+fn template(to: &str, name: &str, parameter: &str) -> Value {
+    json!({"messaging_product": "whatsapp", "to": to, "type": "template",
+        "template": {"name": name, "language": {"code": "en"}, "components": [
+            {"type": "body", "parameters": [{"type": "text", "text": parameter}]}]}})
+}
+
+/// The codes of the errors that sends were answered with; 0 for none.
+async fn codes(talk: &Talk, bodies: impl IntoIterator<Item = Value>) -> Vec<i64> {
+    let mut codes = Vec::new();
+    for body in bodies {
+        let answer: Value = talk.send(&body).await.unwrap().json().await.unwrap();
+        codes.push(answer["error"]["code"].as_i64().unwrap_or(0));
+    }
+    codes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_are_counted_by_recipient_and_found_when_sent_twice() {
+    let talk = Talk::start(SimulatorOptions::default()).await;
+    let bodies = ["Ada", "Bob", "Ada"].map(|name| {
+        template(if name == "Ada" { "+4915755512345" } else { "+4915755599999" }, "sale", name)
+    });
+    assert_eq!(codes(&talk, bodies).await, [0, 0, 0]);
+    let by_person = talk.simulator.count_by(|sent| sent.recipient.clone());
+    assert_eq!((by_person["4915755512345"], by_person["4915755599999"]), (2, 1));
+    assert_eq!(talk.simulator.sent()[0].template.as_deref(), Some("sale"));
+    assert_eq!(talk.simulator.duplicates()[0].recipient, "4915755512345");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_with_templates_refuses_others() {
+    let talk = Talk::start(SimulatorOptions::default()).await;
+    let number = Number::new("104996122399160", NUMBER);
+    talk.simulator.add_number(number);
+    let known = json!({"name": "sale", "language": "en", "status": "APPROVED"});
+    talk.simulator.set_templates("104996122399160", vec![known]);
+    let bodies = ["sale", "gone"].map(|name| template("+4915755512345", name, "Ada"));
+    assert_eq!(codes(&talk, bodies).await, [0, 132_001]);
+    assert_eq!(talk.simulator.sent_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_can_be_paused_in_the_middle_of_a_campaign() {
+    let talk = Talk::start(SimulatorOptions::default()).await;
+    let sends = vec![SendRule::graph(132_015).template("sale").after(2)];
+    talk.simulator.set_faults(Faults { sends, ..Faults::default() });
+    let people = (0..4).map(|n| template(&format!("+49155{n:08}"), "sale", "Ada"));
+    let other = template("+4915500000009", "other", "Ada");
+    assert_eq!(codes(&talk, people.chain([other])).await, [0, 0, 132_015, 132_015, 0]);
+    assert_eq!(talk.simulator.sent_count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_message_is_released_or_dropped() {
+    for (fail_later, expected) in
+        [(None, vec!["delivered", "read", "sent"]), (Some(132_015), vec!["failed"])]
+    {
+        let receiver = Receiver::start();
+        let talk = Talk::start(receiver.options()).await;
+        let rule = SendRule { fail_later, held_ms: 40, ..SendRule::new(Answer::Held) };
+        talk.simulator.set_faults(Faults { sends: vec![rule], ..Faults::default() });
+        let began = Instant::now();
+        let answer = talk.send(&template("+4915755512345", "sale", "Ada")).await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["messages"][0]["message_status"], "held_for_quality_assessment");
+        talk.simulator.wait_until_delivered(SOON).await.unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(40));
+        let told = receiver.statuses();
+        let mut told: Vec<&str> = told.iter().filter_map(|told| told["status"].as_str()).collect();
+        told.sort_unstable();
+        assert_eq!(told, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_takes_as_long_as_the_way_does_and_the_message_is_there_before() {
+    let talk = Talk::start(SimulatorOptions::default()).await;
+    talk.simulator.set_faults(Faults { answer_ms: Span(60_000, 60_000), ..Faults::default() });
+    let body = text("+4915755512345", "hi");
+    let send = talk.send(&body);
+    let is_answered = tokio::select! {
+        _ = send => true,
+        arrived = talk.simulator.wait_until_sent(1, SOON) => arrived.is_err(),
+    };
+    assert!(!is_answered);
 }

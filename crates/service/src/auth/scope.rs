@@ -116,6 +116,8 @@ scopes! {
     CampaignsWrite "campaigns:write" [Marketer];
     /// Start campaigns: preparing is not firing.
     CampaignsSend "campaigns:send" [Marketer];
+    /// Pause, resume and cancel campaigns: stopping one must not wait for who started it.
+    CampaignsControl "campaigns:control" [Marketer Operator];
     /// See bots.
     BotsRead "bots:read" [Viewer Agent Marketer Operator];
     /// Change bots and their rules.

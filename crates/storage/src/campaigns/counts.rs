@@ -12,6 +12,7 @@ use kernel::ids::CampaignId;
 use uuid::Uuid;
 
 use crate::StorageError;
+use crate::send_ledger::Returned;
 use kernel::statement;
 
 /// How a recipient ended; never for good, because Meta may know better later.
@@ -40,7 +41,21 @@ pub enum Reached {
     Replied,
 }
 
+/// Why a recipient is skipped whose message or chunk was cancelled.
+pub const CANCELLED: &str = "cancelled";
+
 impl End {
+    /// The end that a message's state and error code stand for; `None` for one that is open.
+    pub(crate) fn of(state: &str, code: Option<i32>) -> Option<Self> {
+        match state {
+            "accepted" => Some(Self::Accepted),
+            "failed" => Some(Self::Failed(code.unwrap_or(0))),
+            "unknown" => Some(Self::Uncertain),
+            "cancelled" => Some(Self::Skipped(CANCELLED.to_owned())),
+            _ => None,
+        }
+    }
+
     fn cell(&self) -> (&'static str, String) {
         match self {
             Self::Accepted => ("accepted", String::new()),
@@ -78,6 +93,14 @@ impl Changes {
             if let Some(end) = end {
                 self.add(campaign, end.cell(), n);
             }
+        }
+    }
+
+    /// A message left the state that `before` tells; messages of no campaign are not counted.
+    pub(crate) fn left(&mut self, before: &Returned, to: Option<&End>) {
+        if let Some(campaign) = before.1 {
+            let from = End::of(&before.2, before.3);
+            self.moved(CampaignId::from_uuid(campaign), from.as_ref(), to);
         }
     }
 

@@ -1,10 +1,21 @@
-//! Whether a campaign may send, and stopping one that must not.
+//! Whether a campaign may send, and moving one from one standing to another.
+//!
+//! Invariant: whoever changes a campaign's standing holds its row before it looks at its messages, and
+//! moves those that nobody has claimed in the same transaction.
+
+mod actions;
+mod again;
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{self, Array, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use kernel::ids::CampaignId;
+use kernel::ids::{CampaignId, ConnectionId, WorkspaceId};
 use uuid::Uuid;
+
+pub use self::actions::{By, Moved, cancel, drop_rest, pause, resume};
+pub use self::again::{Again, Resolution, resolve, retry_failed};
 
 use crate::StorageError;
 use kernel::statement;
@@ -76,20 +87,43 @@ pub struct Stop {
     pub reason: String,
 }
 
+/// A campaign that [`stop`] paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// Its tenant.
+    pub workspace_id: WorkspaceId,
+    /// The number it sends from.
+    pub connection_id: ConnectionId,
+    /// Why.
+    pub stop: Stop,
+}
+
 statement! {
-    Pause(ids: Vec<Uuid>, codes: Vec<&'static str>, reasons: Vec<String>, now: DateTime<Utc>)
-    -> sql_types::Uuid {
-        "UPDATE campaigns c SET status = 'paused', reason_code = s.code, reason = s.reason, \
-         waits_for = NULL, updated_at = " [now: Timestamptz] " FROM unnest("
-        [ids: Array<sql_types::Uuid>] ", " [codes: Array<Text>] ", " [reasons: Array<Text>]
-        ") AS s (id, code, reason) WHERE c.id = s.id AND c.status = 'running' RETURNING c.id"
+    Lock(ids: Vec<Uuid>) -> sql_types::Uuid {
+        "SELECT id FROM campaigns WHERE id = ANY(" [ids: Array<sql_types::Uuid>]
+        ") ORDER BY id FOR UPDATE"
     }
 }
 
 statement! {
+    Pause(ids: Vec<Uuid>, codes: Vec<&'static str>, reasons: Vec<String>, now: DateTime<Utc>)
+    -> (sql_types::Uuid, sql_types::Uuid, sql_types::Uuid) {
+        "UPDATE campaigns c SET status = 'paused', reason_code = s.code, reason = s.reason, \
+         waits_for = NULL, updated_at = " [now: Timestamptz] " FROM unnest("
+        [ids: Array<sql_types::Uuid>] ", " [codes: Array<Text>] ", " [reasons: Array<Text>]
+        ") AS s (id, code, reason) WHERE c.id = s.id AND c.status = 'running' \
+         RETURNING c.id, c.workspace_id, c.connection_id"
+    }
+}
+
+// In the order of their ids, as everybody locks messages.
+statement! {
     Hold(campaigns: Vec<Uuid>) -> () {
-        "UPDATE outbound_messages SET state = 'held' WHERE campaign_id = ANY("
-        [campaigns: Array<sql_types::Uuid>] ") AND state = 'ready'"
+        "WITH mine AS (SELECT id FROM outbound_messages WHERE campaign_id = ANY("
+        [campaigns: Array<sql_types::Uuid>] ") AND state = 'ready' ORDER BY id FOR UPDATE) \
+         UPDATE outbound_messages m SET state = 'held' FROM mine WHERE m.id = mine.id"
     }
 }
 
@@ -103,46 +137,76 @@ statement! {
     }
 }
 
-/// Pauses those of the campaigns that run; returns them. What they had given to the ledger and nobody
-/// had claimed is held. Call it before any message of theirs is locked.
+/// Pauses those of the campaigns that run; returns them. Locks `others`, too, whose standing the
+/// transaction will ask for. Nothing of theirs may be locked before; [`hold`] what nobody has claimed
+/// after the attempts are locked.
 ///
 /// # Errors
 ///
 /// Whatever PostgreSQL reports.
-pub async fn stop(
+pub(crate) async fn stop(
     tx: &mut AsyncPgConnection,
     mut stops: Vec<(CampaignId, Stop)>,
+    others: &[CampaignId],
     now: DateTime<Utc>,
-) -> Result<Vec<CampaignId>, StorageError> {
+) -> Result<Vec<Stopped>, StorageError> {
     stops.sort_by_key(|(campaign, _)| *campaign);
     stops.dedup_by_key(|(campaign, _)| *campaign);
     if stops.is_empty() {
         return Ok(Vec::new());
     }
+    let all = stops.iter().map(|(campaign, _)| campaign).chain(others);
+    let lock = Lock { ids: all.map(|campaign| campaign.as_uuid()).collect() };
+    let _locked: Vec<Uuid> = lock.load(tx).await?;
     let pause = Pause {
         ids: stops.iter().map(|(campaign, _)| campaign.as_uuid()).collect(),
         codes: stops.iter().map(|(_, stop)| stop.code).collect(),
         reasons: stops.iter().map(|(_, stop)| stop.reason.clone()).collect(),
         now,
     };
-    let paused: Vec<Uuid> = pause.load(tx).await?;
-    if paused.is_empty() {
-        return Ok(Vec::new());
+    let paused: Vec<(Uuid, Uuid, Uuid)> = pause.load(tx).await?;
+    let mut by_id: HashMap<CampaignId, Stop> = stops.into_iter().collect();
+    let stopped: Vec<Stopped> = paused
+        .into_iter()
+        .filter_map(|(campaign, workspace, connection)| {
+            let campaign_id = CampaignId::from_uuid(campaign);
+            let stop = by_id.remove(&campaign_id)?;
+            let workspace_id = WorkspaceId::from_uuid(workspace);
+            let connection_id = ConnectionId::from_uuid(connection);
+            Some(Stopped { campaign_id, workspace_id, connection_id, stop })
+        })
+        .collect();
+    if !stopped.is_empty() {
+        let log = Log {
+            ids: stopped.iter().map(|_| Uuid::now_v7()).collect(),
+            campaigns: stopped.iter().map(|stopped| stopped.campaign_id.as_uuid()).collect(),
+            codes: stopped.iter().map(|stopped| stopped.stop.code).collect(),
+            now,
+        };
+        log.execute(tx).await?;
     }
-    Hold { campaigns: paused.clone() }.execute(tx).await?;
-    let stopped = || stops.iter().filter(|(campaign, _)| paused.contains(&campaign.as_uuid()));
-    let log = Log {
-        ids: stopped().map(|_| Uuid::now_v7()).collect(),
-        campaigns: stopped().map(|(campaign, _)| campaign.as_uuid()).collect(),
-        codes: stopped().map(|(_, stop)| stop.code).collect(),
-        now,
-    };
-    log.execute(tx).await?;
-    Ok(paused.into_iter().map(CampaignId::from_uuid).collect())
+    Ok(stopped)
+}
+
+/// Holds what stopped campaigns had given to the ledger and nobody had claimed.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub(crate) async fn hold(
+    tx: &mut AsyncPgConnection,
+    stopped: &[Stopped],
+) -> Result<(), StorageError> {
+    if stopped.is_empty() {
+        return Ok(());
+    }
+    let campaigns = stopped.iter().map(|stopped| stopped.campaign_id.as_uuid()).collect();
+    Hold { campaigns }.execute(tx).await?;
+    Ok(())
 }
 
 statement! {
-    Running(ids: Vec<Uuid>) -> (sql_types::Uuid, Text) {
+    Pin(ids: Vec<Uuid>) -> (sql_types::Uuid, Text) {
         "SELECT id, status FROM campaigns WHERE id = ANY(" [ids: Array<sql_types::Uuid>]
         ") ORDER BY id FOR SHARE"
     }
@@ -156,12 +220,12 @@ statement! {
 pub async fn pin(
     tx: &mut AsyncPgConnection,
     campaigns: &[CampaignId],
-) -> Result<Vec<(CampaignId, Status)>, StorageError> {
+) -> Result<HashMap<CampaignId, Status>, StorageError> {
     if campaigns.is_empty() {
-        return Ok(Vec::new());
+        return Ok(HashMap::new());
     }
     let ids = campaigns.iter().map(|campaign| campaign.as_uuid()).collect();
-    let rows: Vec<(Uuid, String)> = Running { ids }.load(tx).await?;
+    let rows: Vec<(Uuid, String)> = Pin { ids }.load(tx).await?;
     Ok(rows
         .into_iter()
         .filter_map(|(id, status)| Some((CampaignId::from_uuid(id), Status::read(&status)?)))

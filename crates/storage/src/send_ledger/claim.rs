@@ -1,72 +1,26 @@
 //! Taking messages to send: first look, then ask the limiter, then claim what it allows.
+//!
+//! Invariants:
+//! - a message of a campaign is claimed only while its campaign runs, and by a transaction that keeps
+//!   the campaign from being stopped until it commits;
+//! - an older message to the same person goes first, unless it waits for its campaign's turn.
+
+mod streams;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::sql_types::{self, Array, BigInt, Bytea, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{self, Array, Bytea, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use kernel::ids::{AttemptId, ConnectionId, ConversationId, MessageId, WorkspaceId};
+use kernel::ids::{AttemptId, CampaignId, ConnectionId, ConversationId, MessageId, WorkspaceId};
 use uuid::Uuid;
 
-use super::Recipient;
+pub use self::streams::{Candidate, Stream, peek, streams};
+use super::{Recipient, Source};
 use crate::StorageError;
 use kernel::statement;
 
 /// A message in doubt holds back later messages to the same person for this long and no longer
 /// (reliability: a stuck message must not silence a conversation).
 pub const HOLDS_BACK: TimeDelta = TimeDelta::seconds(5);
-
-/// A message that could be claimed now.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// The message.
-    pub id: MessageId,
-    /// The number whose limit it needs.
-    pub connection_id: ConnectionId,
-    /// The person whose limit it needs.
-    pub recipient: Recipient,
-    /// What kind of work it comes from.
-    pub source: String,
-}
-
-// The oldest open message of each person comes first; see `HOLDS_BACK`.
-statement! {
-    Peek(blocked: Vec<Uuid>, now: DateTime<Utc>, held_since: DateTime<Utc>, most: i64)
-    -> (sql_types::Uuid, sql_types::Uuid, Text, Text, Text) {
-        "SELECT o.id, o.connection_id, o.recipient_kind, o.recipient, o.source FROM outbound_messages o \
-         WHERE o.state = 'ready' AND (o.not_before IS NULL OR o.not_before <= "
-        [now: Timestamptz]
-        ") AND o.connection_id <> ALL(" [blocked: Array<sql_types::Uuid>]
-        ") AND NOT EXISTS (SELECT 1 FROM outbound_messages p \
-            WHERE p.connection_id = o.connection_id AND p.recipient = o.recipient \
-            AND p.position < o.position AND p.state IN ('ready', 'sending') \
-            AND (p.state = 'ready' OR p.claimed_at > " [held_since: Timestamptz]
-        ")) ORDER BY o.position LIMIT " [most: BigInt]
-    }
-}
-
-/// Looks for up to `most` messages that may be sent now, oldest first; locks nothing.
-///
-/// # Errors
-///
-/// Whatever PostgreSQL reports.
-pub async fn peek(
-    conn: &mut AsyncPgConnection,
-    blocked: &[ConnectionId],
-    most: i64,
-    now: DateTime<Utc>,
-) -> Result<Vec<Candidate>, StorageError> {
-    let blocked = blocked.iter().map(|id| id.as_uuid()).collect();
-    let statement = Peek { blocked, now, held_since: now - HOLDS_BACK, most };
-    let rows: Vec<(Uuid, Uuid, String, String, String)> = statement.load(conn).await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, connection, kind, to, source)| Candidate {
-            id: MessageId::from_uuid(id),
-            connection_id: ConnectionId::from_uuid(connection),
-            recipient: Recipient::read(&kind, to),
-            source,
-        })
-        .collect())
-}
 
 statement! {
     Postpone(ids: Vec<Uuid>, until: Vec<DateTime<Utc>>) -> () {
@@ -112,31 +66,43 @@ pub struct Claimed {
     /// Whom it goes to.
     pub recipient: Recipient,
     /// What kind of work it comes from.
-    pub source: String,
+    pub source: Source,
+    /// The campaign it belongs to.
+    pub campaign_id: Option<CampaignId>,
     /// What to send.
     pub content: Vec<u8>,
     /// W3C trace context of what caused it.
     pub traceparent: Option<String>,
 }
 
-type Row = (Uuid, Uuid, i32, Uuid, Uuid, Uuid, String, String, String, (Vec<u8>, Option<String>));
+type Row = ((Uuid, Uuid, i32, Uuid, Uuid, Uuid), (String, String, Vec<u8>, Option<String>));
 
+// The campaign's row is locked before its messages: whoever stops the campaign waits for this claim,
+// or this claim finds that it was stopped.
 statement! {
     Claim(
         ids: Vec<Uuid>,
+        campaign: Option<Uuid>,
         worker: String,
         now: DateTime<Utc>,
         held_since: DateTime<Utc>,
         deadline: DateTime<Utc>,
-    ) -> (sql_types::Uuid, sql_types::Uuid, Integer, sql_types::Uuid, sql_types::Uuid,
-          sql_types::Uuid, Text, Text, Text, (Bytea, Nullable<Text>)) {
-        "WITH free AS (SELECT o.id FROM outbound_messages o WHERE o.id = ANY("
+    ) -> (
+        (sql_types::Uuid, sql_types::Uuid, Integer, sql_types::Uuid, sql_types::Uuid, sql_types::Uuid),
+        (Text, Text, Bytea, Nullable<Text>)
+    ) {
+        "WITH running AS MATERIALIZED (SELECT c.id FROM campaigns c WHERE c.id = "
+        [campaign: Nullable<sql_types::Uuid>]
+        " AND c.status = 'running' AND (c.ends_at IS NULL OR c.ends_at > " [now: Timestamptz]
+        ") FOR SHARE), \
+         free AS (SELECT o.id FROM outbound_messages o WHERE o.id = ANY("
         [ids: Array<sql_types::Uuid>]
-        ") AND o.state = 'ready' AND NOT EXISTS (SELECT 1 FROM outbound_messages p \
+        ") AND o.campaign_id IS NOT DISTINCT FROM (SELECT id FROM running) \
+            AND o.state = 'ready' AND NOT EXISTS (SELECT 1 FROM outbound_messages p \
             WHERE p.connection_id = o.connection_id AND p.recipient = o.recipient \
             AND p.position < o.position AND p.state IN ('ready', 'sending') \
-            AND (p.state = 'ready' OR p.claimed_at > " [held_since: Timestamptz]
-        ")) ORDER BY o.id FOR UPDATE SKIP LOCKED), \
+            AND (p.state = 'ready' AND p.campaign_id IS NULL OR p.claimed_at > "
+        [held_since: Timestamptz] " AND p.state = 'sending')) ORDER BY o.id FOR UPDATE SKIP LOCKED), \
          claimed AS (UPDATE outbound_messages o SET state = 'sending', epoch = o.epoch + 1, \
             claimed_at = " [now: Timestamptz]
         " FROM free WHERE o.id = free.id RETURNING o.*), \
@@ -146,21 +112,23 @@ statement! {
         ", 'sending', " [now: Timestamptz] ", " [deadline: Timestamptz]
         " FROM claimed c RETURNING id, message_id) \
          SELECT a.id, c.id, c.epoch, c.workspace_id, c.connection_id, c.conversation_id, \
-            c.recipient_kind, c.recipient, c.source, c.content, c.traceparent \
+            c.recipient_kind, c.recipient, c.content, c.traceparent \
          FROM claimed c JOIN attempt a ON a.message_id = c.id ORDER BY c.position"
     }
 }
 
-/// Claims those of `ids` that are still free: `ready` becomes `sending`, and the attempt row is
-/// committed with it. One statement, so it must run outside a transaction of the caller's: when it
-/// returns, the attempts are durable. On an error nothing may be posted; whatever was committed after
-/// all is found by [`super::doubt`].
+/// Claims those of `ids`, all of `stream`, that are still free: `ready` becomes `sending`, and the
+/// attempt row is committed with it. Of a campaign that does not run, or whose time is over, nothing
+/// is claimed. One statement, so it must run outside a transaction of the caller's: when it returns,
+/// the attempts are durable. On an error nothing may be posted; whatever was committed after all is
+/// found by [`super::doubt`].
 ///
 /// # Errors
 ///
 /// Whatever PostgreSQL reports.
 pub async fn claim(
     conn: &mut AsyncPgConnection,
+    stream: &Stream,
     ids: &[MessageId],
     worker: &str,
     now: DateTime<Utc>,
@@ -168,28 +136,21 @@ pub async fn claim(
 ) -> Result<Vec<Claimed>, StorageError> {
     let statement = Claim {
         ids: ids.iter().map(|id| id.as_uuid()).collect(),
+        campaign: stream.campaign_id.map(|id| id.as_uuid()),
         worker: worker.to_owned(),
         now,
         held_since: now - HOLDS_BACK,
         deadline,
     };
     let rows: Vec<Row> = statement.load(conn).await?;
-    Ok(rows.into_iter().map(Claimed::from).collect())
+    Ok(rows.into_iter().map(|row| Claimed::new(row, stream)).collect())
 }
 
-impl From<Row> for Claimed {
-    fn from(row: Row) -> Self {
+impl Claimed {
+    fn new(row: Row, stream: &Stream) -> Self {
         let (
-            attempt,
-            message,
-            epoch,
-            workspace,
-            connection,
-            conversation,
-            kind,
-            to,
-            source,
-            (content, traceparent),
+            (attempt, message, epoch, workspace, connection, conversation),
+            (kind, to, content, traceparent),
         ) = row;
         Self {
             attempt_id: AttemptId::from_uuid(attempt),
@@ -199,7 +160,8 @@ impl From<Row> for Claimed {
             connection_id: ConnectionId::from_uuid(connection),
             conversation_id: ConversationId::from_uuid(conversation),
             recipient: Recipient::read(&kind, to),
-            source,
+            source: stream.source,
+            campaign_id: stream.campaign_id,
             content,
             traceparent,
         }

@@ -1,16 +1,21 @@
 //! Writing down what came of an attempt, as its response told.
 //!
 //! Every update is conditional, so doing it again changes nothing: a commit whose outcome is unknown
-//! is simply repeated.
+//! is simply repeated. Rows are locked in the order of ADR-0014: campaigns, attempts, messages, counts.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{self, Array, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::Wamid;
-use kernel::ids::{AttemptId, MessageId};
+use kernel::ids::{AttemptId, CampaignId, MessageId};
 use uuid::Uuid;
 
+use super::Returned;
 use crate::StorageError;
+use crate::campaigns::counts::{self, Changes, End};
+use crate::campaigns::standing::{self, Status, Stop, Stopped};
 use kernel::statement;
 
 /// What a response (or its absence) told about an attempt.
@@ -51,13 +56,15 @@ pub struct Settlement {
     pub attempt_id: AttemptId,
     /// Its message.
     pub message_id: MessageId,
+    /// The campaign of the message.
+    pub campaign_id: Option<CampaignId>,
     /// Which try it was; an older try never moves a newer one's message.
     pub epoch: i32,
     /// What came of it.
     pub outcome: Outcome,
 }
 
-/// The messages that a settlement moved.
+/// What a settlement moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Moved {
     /// Now accepted.
@@ -66,9 +73,12 @@ pub struct Moved {
     pub failed: Vec<(MessageId, i32)>,
     /// Attempts of messages that had been accepted already, under another wamid: duplicates.
     pub duplicates: usize,
+    /// Campaigns that ran and do not any more.
+    pub stopped: Vec<Stopped>,
 }
 
-/// Writes settlements down.
+/// Writes settlements down, and stops the campaigns that must not go on: what comes back unsent from
+/// one of them is held.
 ///
 /// # Errors
 ///
@@ -76,15 +86,31 @@ pub struct Moved {
 pub async fn settle(
     tx: &mut AsyncPgConnection,
     mut rows: Vec<Settlement>,
+    stops: Vec<(CampaignId, Stop)>,
     now: DateTime<Utc>,
 ) -> Result<Moved, StorageError> {
     rows.sort_by_key(|row| row.attempt_id);
     let mut moved = Moved::default();
+    let mut changes = Changes::default();
+    let campaigns = unsent_of(&rows);
+    moved.stopped = standing::stop(tx, stops, &campaigns, now).await?;
+    let standings = standing::pin(tx, &campaigns).await?;
     update_attempts(tx, &rows).await?;
-    accept(tx, &rows, now, &mut moved).await?;
-    fail(tx, &rows, now, &mut moved).await?;
-    release(tx, &rows).await?;
+    standing::hold(tx, &moved.stopped).await?;
+    accept(tx, &rows, now, &mut moved, &mut changes).await?;
+    fail(tx, &rows, now, &mut moved, &mut changes).await?;
+    release(tx, &rows, &standings, now, &mut changes).await?;
+    counts::apply(tx, changes, now).await?;
     Ok(moved)
+}
+
+/// The campaigns whose standing decides what becomes of a message.
+fn unsent_of(rows: &[Settlement]) -> Vec<CampaignId> {
+    let unsent = rows.iter().filter(|row| matches!(row.outcome, Outcome::NotSent { .. }));
+    let mut campaigns: Vec<CampaignId> = unsent.filter_map(|row| row.campaign_id).collect();
+    campaigns.sort_unstable();
+    campaigns.dedup();
+    campaigns
 }
 
 statement! {
@@ -142,11 +168,15 @@ async fn update_attempts(
 }
 
 statement! {
-    Accept(ids: Vec<Uuid>, wamids: Vec<String>, now: DateTime<Utc>) -> sql_types::Uuid {
-        "UPDATE outbound_messages m SET state = 'accepted', wamid = s.wamid, accepted_at = "
-        [now: Timestamptz] " FROM unnest("
+    Accept(ids: Vec<Uuid>, wamids: Vec<String>, now: DateTime<Utc>)
+    -> (sql_types::Uuid, Nullable<sql_types::Uuid>, Text, Nullable<Integer>) {
+        "WITH old AS (SELECT m.id, m.campaign_id, m.state, m.error_code, s.wamid FROM unnest("
         [ids: Array<sql_types::Uuid>] ", " [wamids: Array<Text>]
-        ") AS s (id, wamid) WHERE m.id = s.id AND m.wamid IS NULL RETURNING m.id"
+        ") AS s (id, wamid) JOIN outbound_messages m ON m.id = s.id WHERE m.wamid IS NULL \
+            ORDER BY m.id FOR UPDATE OF m) \
+         UPDATE outbound_messages m SET state = 'accepted', wamid = old.wamid, \
+            accepted_at = COALESCE(m.accepted_at, " [now: Timestamptz]
+        ") FROM old WHERE m.id = old.id RETURNING m.id, old.campaign_id, old.state, old.error_code"
     }
 }
 
@@ -172,6 +202,7 @@ async fn accept(
     rows: &[Settlement],
     now: DateTime<Utc>,
     moved: &mut Moved,
+    changes: &mut Changes,
 ) -> Result<(), StorageError> {
     let mut taken: Vec<(Uuid, Uuid, String)> = rows
         .iter()
@@ -191,24 +222,34 @@ async fn accept(
     let messages: Vec<Uuid> = taken.iter().map(|row| row.0).collect();
     let wamids: Vec<String> = taken.iter().map(|row| row.2.clone()).collect();
     let accept = Accept { ids: messages.clone(), wamids: wamids.clone(), now };
-    let ids: Vec<Uuid> = accept.load(tx).await?;
-    if ids.len() < taken.len() {
+    let old: Vec<Returned> = accept.load(tx).await?;
+    if old.len() < taken.len() {
         // A status told us first (the same wamid, nothing to do), or there are two acceptances.
         let attempts = taken.iter().map(|row| row.1).collect();
         moved.duplicates = RecordDuplicates { messages, attempts, wamids, now }.execute(tx).await?;
     }
-    moved.accepted = ids.into_iter().map(MessageId::from_uuid).collect();
+    for row in old {
+        changes.left(&row, Some(&End::Accepted));
+        // What was assumed to be sent has been told.
+        if row.state() != "accepted" {
+            moved.accepted.push(row.message_id());
+        }
+    }
     Ok(())
 }
 
+// A message that is only assumed to be sent has no wamid: an answer overrules the assumption.
 statement! {
     Fail(ids: Vec<Uuid>, epochs: Vec<i32>, codes: Vec<i32>, now: DateTime<Utc>)
-    -> (sql_types::Uuid, Integer) {
-        "UPDATE outbound_messages m SET state = 'failed', error_code = s.code, failed_at = "
-        [now: Timestamptz] " FROM unnest("
+    -> (sql_types::Uuid, Nullable<sql_types::Uuid>, Text, Nullable<Integer>, Integer) {
+        "WITH old AS (SELECT m.id, m.campaign_id, m.state, m.error_code, s.code FROM unnest("
         [ids: Array<sql_types::Uuid>] ", " [epochs: Array<Integer>] ", " [codes: Array<Integer>]
-        ") AS s (id, epoch, code) WHERE m.id = s.id AND m.epoch = s.epoch \
-         AND m.state IN ('sending', 'unknown') RETURNING m.id, s.code"
+        ") AS s (id, epoch, code) JOIN outbound_messages m ON m.id = s.id AND m.epoch = s.epoch \
+            WHERE m.state IN ('sending', 'unknown') OR (m.state = 'accepted' AND m.wamid IS NULL) \
+            ORDER BY m.id FOR UPDATE OF m) \
+         UPDATE outbound_messages m SET state = 'failed', error_code = old.code, failed_at = "
+        [now: Timestamptz] " FROM old WHERE m.id = old.id \
+         RETURNING m.id, old.campaign_id, old.state, old.error_code, old.code"
     }
 }
 
@@ -217,6 +258,7 @@ async fn fail(
     rows: &[Settlement],
     now: DateTime<Utc>,
     moved: &mut Moved,
+    changes: &mut Changes,
 ) -> Result<(), StorageError> {
     let mut refused: Vec<(Uuid, i32, i32)> = rows
         .iter()
@@ -235,28 +277,68 @@ async fn fail(
         codes: refused.iter().map(|row| row.2).collect(),
         now,
     };
-    let ids: Vec<(Uuid, i32)> = fail.load(tx).await?;
-    moved.failed = ids.into_iter().map(|(id, code)| (MessageId::from_uuid(id), code)).collect();
+    let old: Vec<(Uuid, Option<Uuid>, String, Option<i32>, i32)> = fail.load(tx).await?;
+    for (id, campaign, state, known, code) in old {
+        let row = Returned(id, campaign, state, known);
+        changes.left(&row, Some(&End::Failed(code)));
+        moved.failed.push((row.message_id(), code));
+    }
     Ok(())
 }
 
 statement! {
-    Release(ids: Vec<Uuid>, epochs: Vec<i32>, not_before: Vec<DateTime<Utc>>) -> () {
-        "UPDATE outbound_messages m SET state = 'ready', not_before = s.not_before FROM unnest("
+    Release(
+        ids: Vec<Uuid>,
+        epochs: Vec<i32>,
+        states: Vec<&'static str>,
+        not_before: Vec<DateTime<Utc>>,
+        codes: Vec<i32>,
+        now: DateTime<Utc>,
+    ) -> (sql_types::Uuid, Nullable<sql_types::Uuid>, Text, Nullable<Integer>, Text, Integer) {
+        "WITH old AS (SELECT m.id, m.campaign_id, m.state, m.error_code, s.state AS now_state, \
+            s.not_before, s.code FROM unnest("
         [ids: Array<sql_types::Uuid>] ", "
         [epochs: Array<Integer>] ", "
-        [not_before: Array<Timestamptz>]
-        ") AS s (id, epoch, not_before) WHERE m.id = s.id AND m.epoch = s.epoch \
-         AND m.state IN ('sending', 'unknown')"
+        [states: Array<Text>] ", "
+        [not_before: Array<Timestamptz>] ", "
+        [codes: Array<Integer>]
+        ") AS s (id, epoch, state, not_before, code) \
+            JOIN outbound_messages m ON m.id = s.id AND m.epoch = s.epoch \
+            WHERE m.state IN ('sending', 'unknown') OR (m.state = 'accepted' AND m.wamid IS NULL) \
+            ORDER BY m.id FOR UPDATE OF m) \
+         UPDATE outbound_messages m SET state = old.now_state, not_before = old.not_before, \
+            error_code = CASE WHEN old.now_state = 'failed' THEN old.code ELSE m.error_code END, \
+            failed_at = CASE WHEN old.now_state = 'failed' THEN " [now: Timestamptz]
+        " END FROM old WHERE m.id = old.id \
+         RETURNING m.id, old.campaign_id, old.state, old.error_code, old.now_state, old.code"
     }
 }
 
-async fn release(tx: &mut AsyncPgConnection, rows: &[Settlement]) -> Result<(), StorageError> {
-    let mut back: Vec<(Uuid, i32, DateTime<Utc>)> = rows
+/// What a message becomes that was certainly not sent.
+pub(crate) fn unsent(campaign: Option<Status>) -> &'static str {
+    match campaign {
+        None | Some(Status::Running) => "ready",
+        Some(Status::Cancelled) => "cancelled",
+        // Whoever looks at a campaign that is over finds it among what may be tried again.
+        Some(Status::Completed | Status::CompletedWithIssues | Status::Failed) => "failed",
+        Some(Status::Draft | Status::Scheduled | Status::Preparing | Status::Paused) => "held",
+    }
+}
+
+async fn release(
+    tx: &mut AsyncPgConnection,
+    rows: &[Settlement],
+    standings: &HashMap<CampaignId, Status>,
+    now: DateTime<Utc>,
+    changes: &mut Changes,
+) -> Result<(), StorageError> {
+    let mut back: Vec<(Uuid, i32, &'static str, DateTime<Utc>, i32)> = rows
         .iter()
         .filter_map(|row| match row.outcome {
-            Outcome::NotSent { not_before, .. } => {
-                Some((row.message_id.as_uuid(), row.epoch, not_before))
+            Outcome::NotSent { not_before, code } => {
+                let standing = row.campaign_id.and_then(|id| standings.get(&id).copied());
+                let id = row.message_id.as_uuid();
+                Some((id, row.epoch, unsent(standing), not_before, code.unwrap_or(0)))
             }
             Outcome::Accepted { .. } | Outcome::Failed { .. } | Outcome::Doubt { .. } => None,
         })
@@ -268,8 +350,15 @@ async fn release(tx: &mut AsyncPgConnection, rows: &[Settlement]) -> Result<(), 
     let release = Release {
         ids: back.iter().map(|row| row.0).collect(),
         epochs: back.iter().map(|row| row.1).collect(),
-        not_before: back.iter().map(|row| row.2).collect(),
+        states: back.iter().map(|row| row.2).collect(),
+        not_before: back.iter().map(|row| row.3).collect(),
+        codes: back.iter().map(|row| row.4).collect(),
+        now,
     };
-    release.execute(tx).await?;
+    let old: Vec<(Uuid, Option<Uuid>, String, Option<i32>, String, i32)> = release.load(tx).await?;
+    for (id, campaign, state, known, became, code) in old {
+        let end = End::of(&became, Some(code));
+        changes.left(&Returned(id, campaign, state, known), end.as_ref());
+    }
     Ok(())
 }

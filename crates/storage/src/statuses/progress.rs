@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::StatusUpdate;
+use crate::campaigns::counts::{End, Reached};
 
 /// Meta's `status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,26 @@ impl Progress {
         let has_failed = self.failed_at.is_some() && self.delivered_at.is_none();
         self.state = if has_failed { "failed" } else { "accepted" }.to_owned();
         is_news
+    }
+}
+
+impl Progress {
+    /// How its recipient ended, as campaigns count it.
+    pub(super) fn end(&self) -> Option<End> {
+        End::of(&self.state, self.error_code)
+    }
+
+    /// The steps it has made: each implies those before it.
+    pub(super) fn reached(&self) -> Vec<Reached> {
+        let is_read = self.read_at.is_some();
+        let is_delivered = is_read || self.delivered_at.is_some();
+        let is_sent = is_delivered || self.sent_at.is_some();
+        let steps = [
+            (is_sent, Reached::Sent),
+            (is_delivered, Reached::Delivered),
+            (is_read, Reached::Read),
+        ];
+        steps.into_iter().filter_map(|(is_made, step)| is_made.then_some(step)).collect()
     }
 }
 

@@ -7,6 +7,8 @@
     reason = "a test may panic and spawn; `?` turns a closure's error into the one it names"
 )]
 
+mod campaigns;
+mod campaigns_mix;
 mod contacts;
 mod conversations;
 mod inbound_ledger;

@@ -1,11 +1,13 @@
 //! One message, one open attempt, one acceptance.
 
 use chrono::TimeDelta;
-use diesel_async::AsyncConnection;
-use kernel::ids::{ConversationId, MessageId};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use kernel::ids::{CampaignId, ConversationId, MessageId};
 use kernel::{WaId, Wamid};
+use storage::campaigns::counts::{self, Changes};
+use storage::campaigns::standing::Stop;
 use storage::send_ledger::claim::{self, Claimed};
-use storage::send_ledger::doubt::{self, Verdict};
+use storage::send_ledger::doubt::{self, OpenAttempt, Verdict};
 use storage::send_ledger::settle::{self, Moved, Outcome, Settlement};
 use storage::send_ledger::{self, NewOutbound, OnDoubt, Recipient, Source};
 use storage::{Database, StorageError};
@@ -38,24 +40,55 @@ pub(crate) async fn enqueue(world: &World, rows: Vec<NewOutbound>) -> Vec<Messag
 
 pub(crate) async fn claim_all(db: &Database) -> Vec<Claimed> {
     let mut conn = db.connection().await.unwrap();
-    let candidates = claim::peek(&mut conn, &[], 1_000, now()).await.unwrap();
-    let ids: Vec<MessageId> = candidates.iter().map(|candidate| candidate.id).collect();
-    let deadline = now() + TimeDelta::seconds(10);
-    claim::claim(&mut conn, &ids, "test", now(), deadline).await.unwrap()
+    let mut claimed = Vec::new();
+    for stream in claim::streams(&mut conn, &Source::ALL).await.unwrap() {
+        let candidates = claim::peek(&mut conn, &stream, 1_000, now()).await.unwrap();
+        let ids: Vec<MessageId> = candidates.iter().map(|candidate| candidate.id).collect();
+        let deadline = now() + TimeDelta::seconds(10);
+        let taken = claim::claim(&mut conn, &stream, &ids, "test", now(), deadline).await;
+        claimed.extend(taken.unwrap());
+    }
+    claimed
 }
 
 pub(crate) async fn settle(world: &World, claimed: &Claimed, outcome: Outcome) -> Moved {
-    let row = Settlement {
-        attempt_id: claimed.attempt_id,
-        message_id: claimed.message_id,
-        epoch: claimed.epoch,
-        outcome,
-    };
+    settle_all(world, &[(claimed, outcome)], Vec::new()).await
+}
+
+pub(crate) async fn settle_all(
+    world: &World,
+    outcomes: &[(&Claimed, Outcome)],
+    stops: Vec<(CampaignId, Stop)>,
+) -> Moved {
+    let rows: Vec<Settlement> = outcomes
+        .iter()
+        .map(|(claimed, outcome)| Settlement {
+            attempt_id: claimed.attempt_id,
+            message_id: claimed.message_id,
+            campaign_id: claimed.campaign_id,
+            epoch: claimed.epoch,
+            outcome: outcome.clone(),
+        })
+        .collect();
     let mut conn = world.conn().await;
     (*conn)
-        .transaction(async |tx| Ok::<_, StorageError>(settle::settle(tx, vec![row], now()).await?))
+        .transaction(async |tx| {
+            Ok::<_, StorageError>(settle::settle(tx, rows, stops, now()).await?)
+        })
         .await
         .unwrap()
+}
+
+/// Closes doubts and counts what that means, as the resolver does.
+pub(crate) async fn close(
+    tx: &mut AsyncPgConnection,
+    open: &[OpenAttempt],
+    verdict: Verdict,
+) -> Result<Vec<MessageId>, StorageError> {
+    let mut changes = Changes::default();
+    let moved = doubt::close(tx, open, verdict, &mut changes, now()).await?;
+    counts::apply(tx, changes, now()).await?;
+    Ok(moved)
 }
 
 pub(crate) fn accepted(wamid: &str) -> Outcome {
@@ -154,7 +187,7 @@ async fn a_doubt_is_closed_once_and_never_overrules_an_acceptance() {
             let open = doubt::expired(tx, later, 20, 10).await?;
             assert_eq!(open.len(), 1);
             assert!(!open[0].is_watermark_past, "the neighbour's status is missing");
-            Ok::<_, StorageError>(doubt::close(tx, &open, Verdict::Resend).await?)
+            Ok::<_, StorageError>(close(tx, &open, Verdict::Resend).await?)
         })
         .await
         .unwrap();
@@ -172,14 +205,15 @@ async fn a_postponed_message_is_left_alone_until_its_moment_and_lets_others_pass
     let mut conn = world.conn().await;
     let until = now() + TimeDelta::seconds(30);
     claim::postpone(&mut conn, &[(ids[0], until)]).await.unwrap();
-    let found = claim::peek(&mut conn, &[], 10, until - TimeDelta::seconds(1)).await.unwrap();
+    let stream = claim::streams(&mut conn, &[Source::Bot]).await.unwrap()[0];
+    let found = claim::peek(&mut conn, &stream, 10, until - TimeDelta::seconds(1)).await.unwrap();
     assert_eq!(found.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [ids[1]]);
-    assert_eq!((found[0].recipient.as_str(), found[0].source.as_str()), ("2", "bot"));
+    assert_eq!((found[0].recipient.as_str(), stream.source), ("2", Source::Bot));
     // An earlier moment brings nothing forward, and what was claimed is not touched.
     claim::postpone(&mut conn, &[(ids[0], now())]).await.unwrap();
     assert_eq!(claim_all(world.db.database()).await.len(), 1);
     claim::postpone(&mut conn, &[(ids[1], until)]).await.unwrap();
     assert_eq!(world.count("outbound_messages WHERE not_before IS NOT NULL").await, 1);
-    let found = claim::peek(&mut conn, &[], 10, until).await.unwrap();
+    let found = claim::peek(&mut conn, &stream, 10, until).await.unwrap();
     assert_eq!(found.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [ids[0]]);
 }

@@ -12,7 +12,12 @@ use uuid::Uuid;
 use crate::send_ledger::{accepted, claim_all, enqueue, outbound, settle};
 use crate::world::{World, now};
 
-fn status(world: &World, wamid: &str, word: &str, attempt: Option<AttemptId>) -> StatusUpdate {
+pub(crate) fn status(
+    world: &World,
+    wamid: &str,
+    word: &str,
+    attempt: Option<AttemptId>,
+) -> StatusUpdate {
     StatusUpdate {
         event_id: Uuid::new_v4(),
         connection_id: world.connection,
@@ -24,7 +29,7 @@ fn status(world: &World, wamid: &str, word: &str, attempt: Option<AttemptId>) ->
     }
 }
 
-async fn apply(world: &World, updates: Vec<StatusUpdate>) -> Applied {
+pub(crate) async fn apply(world: &World, updates: Vec<StatusUpdate>) -> Applied {
     let mut conn = world.conn().await;
     (*conn)
         .transaction(async |tx| Ok::<_, StorageError>(statuses::apply(tx, updates, now()).await?))

@@ -6,10 +6,9 @@ use actix_web::{HttpResponse, Responder};
 use diesel_async::AsyncConnection;
 use kernel::ids::{BotId, ConnectionId};
 use serde::{Deserialize, Serialize};
-use service::{Caller, Cursor, Json, Limit, Page, Problem, Query, Scope};
+use service::{Caller, Cursor, IfMatch, Json, Limit, Page, Problem, Query, Scope, etag};
 use storage::AsyncPgConnection;
 
-use super::etag::{IfMatch, etag};
 use super::{Api, shown};
 use crate::store::ChangeError;
 use crate::store::bots::{self, Bot, Changes};

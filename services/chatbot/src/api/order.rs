@@ -5,10 +5,9 @@ use actix_web::{HttpResponse, Responder};
 use diesel_async::AsyncConnection;
 use kernel::ids::{BotId, RuleId};
 use serde::{Deserialize, Serialize};
-use service::{Caller, Json, Problem, Scope};
+use service::{Caller, IfMatch, Json, Problem, Scope, etag};
 
 use super::Api;
-use super::etag::{IfMatch, etag};
 use crate::store::bots::Changes;
 use crate::store::{ChangeError, bots, rules};
 

@@ -7,9 +7,8 @@ use diesel_async::AsyncConnection;
 use kernel::chain;
 use kernel::ids::{BotId, RuleId};
 use serde::{Deserialize, Serialize};
-use service::{Caller, Cursor, Json, Limit, Page, Problem, Query, Scope};
+use service::{Caller, Cursor, IfMatch, Json, Limit, Page, Problem, Query, Scope, etag};
 
-use super::etag::{IfMatch, etag};
 use super::{Api, shown};
 use crate::rules::{MOST_REPLY_CHARS, MatchKind, Pattern};
 use crate::store::rules::{self, Changes, StoredRule};

@@ -17,6 +17,7 @@ use sending::{Sender, SenderDependencies, SenderOptions};
 use service::Life;
 use storage::events::Event;
 use storage::sealed::Sealer;
+use storage::send_ledger::Source;
 use testkit::{Servers, master_key, unique_name};
 use tokio_util::sync::CancellationToken;
 use whatsapp::graph::{GraphClient, GraphOptions};
@@ -152,6 +153,8 @@ fn idle_sender(world: &World, coordination: &Coordination, relay: &Relay, life: 
         min_probes: 20,
         status_lanes: 10,
         api_per_minute: 100,
+        in_flight: 1,
+        sources: Source::ALL.to_vec(),
     };
     Sender::start(dependencies, options, life.tasks(), stopped)
 }

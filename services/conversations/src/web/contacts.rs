@@ -1,19 +1,34 @@
-//! `/v1/contacts`: people, as far as they are known.
+//! `/v1/contacts`: people, what is known of them, and whether campaigns may write to them.
+//!
+//! Whoever keeps contacts elsewhere brings them here by number: `PUT …/by-phone/{e164}` makes or
+//! changes, whichever it takes, however often it is called.
 
+mod values;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use kernel::ids::ContactId;
 use serde::{Deserialize, Serialize};
-use service::{Caller, Cursor, Limit, Page, Problem, Query, Scope};
-use storage::contacts;
+use serde_json::Value;
+use service::{Caller, Cursor, Json, Limit, Page, Problem, Query, Scope};
+use storage::AsyncPgConnection;
+use storage::contacts::{self, Consent};
 
+use self::values::{Patch, Tag};
 use super::State;
 use super::time::Time;
 use super::values::{Nothing, Phone};
+use super::version::{IfMatch, etag};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
+    let one = web::resource("/v1/contacts/{id}");
     config
         .service(web::resource("/v1/contacts").route(web::get().to(list)))
-        .service(web::resource("/v1/contacts/{id}").route(web::get().to(read)));
+        .service(web::resource("/v1/contacts/by-phone/{e164}").route(web::put().to(keep)))
+        .service(one.route(web::get().to(read)).route(web::patch().to(change)))
+        .service(web::resource("/v1/contacts/{id}/opt-out").route(web::post().to(opt_out)))
+        .service(web::resource("/v1/contacts/{id}/opt-in").route(web::post().to(opt_in)));
 }
 
 #[derive(Deserialize)]
@@ -23,6 +38,9 @@ struct Filter {
     limit: Limit,
     cursor: Option<Cursor<ContactId>>,
     phone: Option<Phone>,
+    /// Given several times: contacts with any of them.
+    #[serde(default)]
+    tag: Vec<Tag>,
 }
 
 #[derive(Serialize)]
@@ -33,6 +51,10 @@ struct Contact {
     phone: Option<String>,
     user_id: Option<String>,
     name: Option<String>,
+    tags: Vec<String>,
+    attributes: Value,
+    /// Since when no campaign may write to them.
+    opted_out_at: Option<Time>,
     source: String,
     created_at: Time,
     updated_at: Time,
@@ -45,12 +67,19 @@ impl From<contacts::Contact> for Contact {
             id: stored.id(),
             phone: stored.wa_id().map(|number| format!("+{}", number.as_str())),
             user_id: stored.user_id().map(kernel::UserId::into_string),
+            opted_out_at: stored.opted_out_at.map(Time),
             created_at: Time(stored.created_at),
             updated_at: Time(stored.updated_at),
             name: stored.name,
+            tags: stored.tags,
+            attributes: stored.attributes,
             source: stored.source,
         }
     }
+}
+
+fn show(stored: contacts::Contact) -> HttpResponse {
+    HttpResponse::Ok().insert_header(etag(stored.updated_at)).json(Contact::from(stored))
 }
 
 async fn list(
@@ -60,11 +89,35 @@ async fn list(
 ) -> Result<Page<Contact>, Problem> {
     caller.require(Scope::ContactsRead)?;
     let wa_id = filter.phone.as_ref().map(Phone::wa_id);
+    let tags: Vec<String> = filter.tag.into_iter().map(Tag::into_string).collect();
     let before = filter.cursor.map(|Cursor(last)| last);
     let mut conn = state.db.connection().await?;
     let (workspace, rows) = (caller.workspace, filter.limit.rows());
-    let found = contacts::list(&mut conn, workspace, wa_id.as_ref(), before, rows).await?;
+    let found = contacts::list(&mut conn, workspace, wa_id.as_ref(), &tags, before, rows).await?;
     Ok(Page::new(found, filter.limit, contacts::Contact::id, Contact::from))
+}
+
+async fn keep(
+    caller: Caller,
+    state: Data<State>,
+    e164: Path<String>,
+    _: Query<Nothing>,
+    Json(patch): Json<Patch>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::ContactsWrite)?;
+    let phone = Phone::try_from(e164.into_inner())
+        .map_err(|detail| Problem::invalid("e164", "invalid_value", detail))?;
+    let conn: &mut AsyncPgConnection = &mut *state.db.connection().await?;
+    let (wa_id, now) = (phone.wa_id(), state.clock.now());
+    let (stored, is_new) = contacts::keep(conn, caller.workspace, wa_id, patch.into(), now).await?;
+    if !is_new {
+        return Ok(show(stored));
+    }
+    let location = (LOCATION, format!("/v1/contacts/{}", stored.id()));
+    Ok(HttpResponse::Created()
+        .insert_header(location)
+        .insert_header(etag(stored.updated_at))
+        .json(Contact::from(stored)))
 }
 
 async fn read(
@@ -72,9 +125,61 @@ async fn read(
     state: Data<State>,
     id: Path<ContactId>,
     _: Query<Nothing>,
-) -> Result<web::Json<Contact>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.require(Scope::ContactsRead)?;
     let mut conn = state.db.connection().await?;
     let found = contacts::find(&mut conn, caller.workspace, *id).await?;
-    found.map(|stored| web::Json(stored.into())).ok_or_else(Problem::not_found)
+    found.map(show).ok_or_else(Problem::not_found)
+}
+
+async fn change(
+    caller: Caller,
+    state: Data<State>,
+    id: Path<ContactId>,
+    _: Query<Nothing>,
+    if_match: IfMatch,
+    Json(patch): Json<Patch>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::ContactsWrite)?;
+    let conn: &mut AsyncPgConnection = &mut *state.db.connection().await?;
+    let (workspace, versions, now) = (caller.workspace, if_match.versions(), state.clock.now());
+    match contacts::change(conn, workspace, *id, patch.into(), versions, now).await? {
+        Some(stored) => Ok(show(stored)),
+        None => {
+            let is_there = contacts::find(conn, workspace, *id).await?.is_some();
+            Err(if_match.refusal(is_there))
+        }
+    }
+}
+
+async fn opt_out(
+    caller: Caller,
+    state: Data<State>,
+    id: Path<ContactId>,
+    _: Query<Nothing>,
+) -> Result<HttpResponse, Problem> {
+    consent(&caller, &state, *id, Consent::Withdrawn).await
+}
+
+async fn opt_in(
+    caller: Caller,
+    state: Data<State>,
+    id: Path<ContactId>,
+    _: Query<Nothing>,
+) -> Result<HttpResponse, Problem> {
+    consent(&caller, &state, *id, Consent::Given).await
+}
+
+/// Idempotent by state: a second opt-out keeps the time of the first.
+async fn consent(
+    caller: &Caller,
+    state: &State,
+    id: ContactId,
+    consent: Consent,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::ContactsWrite)?;
+    let mut conn = state.db.connection().await?;
+    let now = state.clock.now();
+    let stored = contacts::consent(&mut conn, caller.workspace, id, consent, now).await?;
+    stored.map(show).ok_or_else(Problem::not_found)
 }

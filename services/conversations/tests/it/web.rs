@@ -2,6 +2,7 @@
 
 mod access;
 mod connections;
+mod contacts;
 mod events;
 mod limits;
 mod meta_apps;

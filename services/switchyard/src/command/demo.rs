@@ -3,6 +3,7 @@
 //! Everything it makes - a database, queues, keys in Redis - is its own and is removed at the end.
 //! What Meta received is counted on the simulator's side, not in our own tables.
 
+mod campaign;
 mod look;
 mod once;
 mod proof;
@@ -114,10 +115,11 @@ async fn interrupted() {
 async fn story(teller: Teller, stage: &Stage, options: Demo) -> Result<Exit, Failure> {
     let once = once::tell(teller, stage).await?;
     let storm = storm::tell(teller, stage).await?;
+    let campaign = campaign::tell(teller, stage).await?;
     if teller.screen.is_json {
-        teller.screen.json(&json!({ "once": once, "storm": storm }));
+        teller.screen.json(&json!({ "once": once, "storm": storm, "campaign": campaign }));
     }
-    if let Some(wrong) = [&once, &storm].into_iter().find_map(Proof::first_wrong) {
+    if let Some(wrong) = [&once, &storm, &campaign].into_iter().find_map(Proof::first_wrong) {
         let wrong =
             anyhow!("{}: expected {}, observed {}", wrong.name, wrong.expected, wrong.observed);
         return Err(Failure::new(wrong, "run it again with -v and report what it logs"));
@@ -137,6 +139,7 @@ fn look_around(teller: Teller, stage: &Stage) {
     for (what, command) in [
         ("a key", format!("export KEY={key}")),
         ("conversations", format!("curl -H \"Authorization: Bearer $KEY\" {api}/v1/conversations")),
+        ("campaigns", format!("curl -H \"Authorization: Bearer $KEY\" {api}/v1/campaigns")),
         ("what happened", format!("curl -H \"Authorization: Bearer $KEY\" {api}/v1/events")),
         (
             "the bot's rules",

@@ -11,8 +11,10 @@
     reason = "a test may panic, spawn and report"
 )]
 
+mod campaign;
 mod campaign_chaos;
 mod campaigns;
+
 mod chaos;
 mod cli;
 mod clicks;

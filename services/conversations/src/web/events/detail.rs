@@ -1,6 +1,7 @@
 //! The part of an event that only its type has: `data`.
 
 use contracts::events::event;
+use kernel::ids::CampaignId;
 use serde::Serialize;
 
 /// The members of `data`, by type of event.
@@ -13,6 +14,13 @@ pub(super) enum Detail {
     StatusChanged { status: String, error_code: Option<i32> },
     /// `bot.silent`.
     BotSilent { reason: String },
+    /// `campaign.started`, `.paused`, `.resumed`, `.completed`, `.needs_attention`, `.cancelled`.
+    CampaignChanged {
+        campaign: Option<CampaignId>,
+        status: String,
+        code: Option<String>,
+        reason: Option<String>,
+    },
     /// Every other type.
     Nothing {},
 }
@@ -29,6 +37,12 @@ impl From<Option<event::Detail>> for Detail {
                 error_code: (changed.error_code != 0).then_some(changed.error_code),
             },
             Some(event::Detail::BotSilent(silent)) => Self::BotSilent { reason: silent.reason },
+            Some(event::Detail::CampaignChanged(changed)) => Self::CampaignChanged {
+                campaign: contracts::uuid_field(&changed.campaign_id).map(CampaignId::from_uuid),
+                status: changed.status,
+                code: (!changed.code.is_empty()).then_some(changed.code),
+                reason: (!changed.reason.is_empty()).then_some(changed.reason),
+            },
             None => Self::Nothing {},
         }
     }

@@ -66,7 +66,7 @@ impl Proof {
         match self.first_wrong() {
             None => {
                 let proved = teller.tint(Tone::Good, &format!("PROVED in {seconds}"));
-                teller.say(&format!("  {proved}; replies are counted on Meta's side."));
+                teller.say(&format!("  {proved}; what was sent is counted on Meta's side."));
             }
             Some(wrong) => {
                 let broken = teller.tint(Tone::Bad, &format!("NOT PROVED: {}", wrong.name));

@@ -49,6 +49,8 @@ pub(super) struct Stage {
     pub(super) http: reqwest::Client,
     pub(super) app_secret: String,
     pub(super) key: SecretString,
+    /// Id of the connection.
+    pub(super) connection: String,
     /// Id of the bot.
     pub(super) bot: String,
     address: SocketAddr,
@@ -105,6 +107,7 @@ impl Stage {
             http: client().or_fix("report this")?,
             app_secret,
             key: made.text,
+            connection: String::new(),
             bot: String::new(),
             address,
             life,
@@ -140,8 +143,8 @@ impl Stage {
             "display_phone_number": "+493055501200", "access_token": "EAAG-demo",
             "limits": { "whatsapp_api_per_minute": UNLIMITED, "webhook_per_minute": UNLIMITED },
         });
-        let connection = self.create("/v1/connections", connection).await?;
-        let bot = json!({ "name": "Echo", "connections": [connection] });
+        self.connection = self.create("/v1/connections", connection).await?;
+        let bot = json!({ "name": "Echo", "connections": [self.connection] });
         self.bot = self.create("/v1/bots", bot).await?;
         let rules = format!("/v1/bots/{}/rules", self.bot);
         for (kind, value, reply) in
@@ -159,19 +162,36 @@ impl Stage {
     }
 
     /// Makes something by the API; gives its id.
-    async fn create(&self, path: &str, body: Value) -> anyhow::Result<String> {
+    pub(super) async fn create(&self, path: &str, body: Value) -> anyhow::Result<String> {
+        let made = self.call(Method::POST, path, Some(body)).await?;
+        let id = made.get("id").and_then(Value::as_str);
+        Ok(id.with_context(|| format!("POST {path} gave no id: {made}"))?.to_owned())
+    }
+
+    /// Does something to a thing, as a button would.
+    pub(super) async fn press(&self, thing: &str, action: &str) -> anyhow::Result<Value> {
+        self.call(Method::POST, &format!("{thing}/{action}"), None).await
+    }
+
+    /// Reads a thing.
+    pub(super) async fn read(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Method::GET, path, None).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let what = format!("{method} {path}");
         let request = self
             .http
-            .request(Method::POST, format!("{}{path}", self.api()))
-            .bearer_auth(self.key.expose_secret())
-            .json(&body);
-        let answer = request.send().await.with_context(|| format!("POST {path}"))?;
+            .request(method, format!("{}{path}", self.api()))
+            .bearer_auth(self.key.expose_secret());
+        let request = if let Some(body) = body { request.json(&body) } else { request };
+        let answer = request.send().await.context(what.clone())?;
         let status = answer.status();
-        let made: Value = answer.json().await.with_context(|| format!("POST {path}"))?;
-        match made.get("id").and_then(Value::as_str) {
-            Some(id) if status.is_success() => Ok(id.to_owned()),
-            _ => bail!("POST {path} was answered {status}: {made}"),
+        let answer: Value = answer.json().await.context(what.clone())?;
+        if !status.is_success() {
+            bail!("{what} was answered {status}: {answer}");
         }
+        Ok(answer)
     }
 
     /// Stops everything and removes what was made.

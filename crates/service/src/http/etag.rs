@@ -1,14 +1,15 @@
-//! `ETag` and `If-Match`: a change based on an old reading is refused.
+//! `ETag` and `If-Match` of things that count their versions: a change based on an old reading is
+//! refused.
 
+use crate::{Code, Problem};
 use actix_web::dev::Payload;
 use actix_web::http::header::{ETAG, HeaderName, IF_MATCH};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::{Ready, ready};
-use service::{Code, Problem};
 
 /// The version a caller expects to change; `None` when they don't care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct IfMatch(pub(super) Option<i64>);
+pub struct IfMatch(pub Option<i64>);
 
 impl FromRequest for IfMatch {
     type Error = Problem;
@@ -34,8 +35,8 @@ fn parse(header: Option<&str>) -> Result<IfMatch, Problem> {
     }
 }
 
-/// The header that tells a bot's version.
-pub(super) fn etag(version: i64) -> (HeaderName, String) {
+/// The header that tells a thing's version.
+pub fn etag(version: i64) -> (HeaderName, String) {
     (ETAG, format!("\"{version}\""))
 }
 
