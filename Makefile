@@ -13,7 +13,7 @@ WITH_STACK = . "$$($(STACK) envfile)"
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 NEXTEST := cargo nextest --version >/dev/null 2>&1
 
-.PHONY: help demo test bench bench-coordination up up-durable down status doctor check fmt clippy doc tidy ci
+.PHONY: help demo test chaos bench bench-coordination up up-durable down status doctor check fmt clippy doc tidy ci
 
 help:              ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
@@ -32,6 +32,12 @@ test: up           ## all tests on real servers; ARGS=... goes to the test runne
 		RUST_TEST_THREADS=1 cargo test --workspace --locked $(ARGS)
 	fi
 
+# The release build, or most of the time would go into starting what was killed. The seed is printed.
+chaos: doctor      ## 20,000 recipients while everything is killed, in minutes (CHAOS_RECIPIENTS=..., CHAOS_SEED=...)
+	@export SWITCHYARD_CHAOS_RECIPIENTS="$(or $(CHAOS_RECIPIENTS),20000)"
+	$(if $(CHAOS_SEED),export SWITCHYARD_CHAOS_SEED="$(CHAOS_SEED)")
+	cargo test --release --locked -p switchyard --test it campaigns_reach_everybody -- --nocapture
+
 # Servers of its own, with fsync; figures of a machine that does something else besides are not worth much.
 bench: doctor      ## figures beside the machine's own limits, in minutes; BENCH_QUICK=1 only shows that it works
 	@export STACK_RUN_DIR="$(TARGET)/bench/stack" STACK_PRIVATE=1 STACK_DURABLE=1
@@ -39,7 +45,7 @@ bench: doctor      ## figures beside the machine's own limits, in minutes; BENCH
 	trap '$(STACK) down' EXIT
 	$(STACK) up
 	$(WITH_STACK)
-	"$(TARGET)/release/benchmark" product --report "$(TARGET)/bench/report.md" $(if $(filter 1,$(BENCH_QUICK)),--quick) $(ARGS)
+	"$(TARGET)/release/benchmark" product --report "$(TARGET)/bench/report.md" --scratch "$(TARGET)/bench/peers" $(if $(filter 1,$(BENCH_QUICK)),--quick) $(ARGS)
 
 # A Redis of its own; the libraries beside ours go to a scratch folder, and one that cannot be installed is a row that says so.
 bench-coordination: doctor ## locks and limits beside other libraries, in minutes; BENCH_QUICK=1 only shows that it works

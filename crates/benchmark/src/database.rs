@@ -59,6 +59,23 @@ impl Database {
         self.count(sql).await
     }
 
+    /// Sees that there are `count` people with this tag.
+    pub(crate) async fn people(&self, tag: &str, count: usize) -> anyhow::Result<()> {
+        let sql = format!(
+            "INSERT INTO contacts AS c \
+                (id, workspace_id, wa_id, name, source, tags, created_at, updated_at) \
+             SELECT gen_random_uuid(), w.id, '49160' || lpad(n::text, 8, '0'), 'Lena ' || n, \
+                'import', ARRAY['{tag}'], now(), now() \
+             FROM workspaces w, generate_series(1, {count}) AS n \
+             ON CONFLICT (workspace_id, wa_id) DO UPDATE SET tags = c.tags || EXCLUDED.tags; \
+             VACUUM ANALYZE contacts"
+        );
+        for statement in sql.split("; ") {
+            self.client.batch_execute(statement).await?;
+        }
+        Ok(())
+    }
+
     /// Marks every message as one that had its bot's turn, and tidies up after that.
     pub(crate) async fn play_all_turns(&self) -> anyhow::Result<()> {
         self.client.batch_execute("UPDATE conversations SET bot_sequence = last_sequence").await?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use graph_simulator::{Simulator, SimulatorOptions, WebhookSettings};
 use messaging::BrokerOptions;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -194,14 +195,68 @@ impl Installation {
 
     /// Creates something at the process that runs `service`, and answers with its id.
     async fn post(&self, service: &str, path: &str, body: &Value) -> anyhow::Result<String> {
-        let url = self.url(service)?.join(path)?;
-        let request = self.http.post(url).bearer_auth(&self.key).json(body);
-        let answer = request.send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        ensure!(status.is_success(), "POST {path}: {status} {text}");
-        let created: Value = serde_json::from_str(&text)?;
+        let created = self.api(service, Method::POST, path, Some(body)).await?;
         let id = created.get("id").and_then(Value::as_str);
         Ok(id.with_context(|| format!("POST {path} gave no id"))?.to_owned())
+    }
+
+    /// Calls the API of the process that runs `service`.
+    pub(crate) async fn api(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let url = self.url(service)?.join(path)?;
+        let request = self.http.request(method.clone(), url).bearer_auth(&self.key);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let answer = request.send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "{method} {path}: {status} {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// The connection that everything uses unless it needs one of its own.
+    pub(crate) fn connection(&self) -> &str {
+        &self.connection
+    }
+
+    /// Another connection; without a limit of its own it has none that binds.
+    pub(crate) async fn connect_also(
+        &self,
+        phone_number_id: &str,
+        per_minute: Option<u32>,
+    ) -> anyhow::Result<String> {
+        let connection = json!({
+            "name": phone_number_id, "phone_number_id": phone_number_id, "waba_id": WABA,
+            "access_token": "EAAG-a-token", "limits": {"whatsapp_api_per_minute": per_minute},
+        });
+        self.post("conversations", "v1/connections", &connection).await
+    }
+
+    /// Gives a connection a limit of its own, or takes it away.
+    pub(crate) async fn limit(
+        &self,
+        connection: &str,
+        per_minute: Option<u32>,
+    ) -> anyhow::Result<()> {
+        let limits = json!({"whatsapp_api_per_minute": per_minute});
+        let path = format!("v1/connections/{connection}/limits");
+        self.api("conversations", Method::PUT, &path, Some(&limits)).await?;
+        Ok(())
+    }
+
+    /// Calls that Redis has answered so far, everybody's.
+    pub(crate) async fn redis_calls(&self, options: &Options) -> anyhow::Result<u64> {
+        let redis = redis::Client::open(options.redis_url.as_str())?;
+        let mut redis = redis.get_multiplexed_async_connection().await?;
+        let info: String = redis::cmd("INFO").arg("stats").query_async(&mut redis).await?;
+        let calls = info.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+        Ok(calls.context("Redis does not count its commands")?.trim().parse()?)
     }
 
     /// Where `service` is served.

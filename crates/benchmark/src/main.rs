@@ -6,6 +6,7 @@
 //! lost or doubled row, or a limit that was exceeded, fails the program, never a missed target.
 
 mod broker;
+mod campaign;
 mod coordination;
 mod cpu;
 mod database;
@@ -61,16 +62,22 @@ pub(crate) struct Options {
     /// Decides what the simulated Meta draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only these parts: ingest, committed, locks, everything, latency.
+    /// Only these parts: ingest, committed, locks, everything, latency, campaign.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "ingest,committed,locks,everything,latency"
+        default_value = "ingest,committed,locks,everything,latency,campaign"
     )]
     only: Vec<String>,
     /// Where the report goes, besides stdout.
     #[arg(long, default_value = "target/bench/report.md")]
     report: PathBuf,
+    /// Where a peer is installed.
+    #[arg(long, default_value = "target/bench/peers")]
+    scratch: PathBuf,
+    /// Where its source is.
+    #[arg(long, default_value = "crates/benchmark/peers")]
+    sources: PathBuf,
     /// PostgreSQL, with the right to create databases.
     #[arg(long, env = "SWITCHYARD__DATABASE__URL", hide_env_values = true)]
     database_url: String,
@@ -165,6 +172,9 @@ async fn measure(
     }
     if is_wanted("latency") {
         latency::run(options, install, report).await?;
+    }
+    if is_wanted("campaign") {
+        campaign::run(options, install, report).await?;
     }
     report.count(install.db().doubled().await?, "messages stored twice");
     Ok(())

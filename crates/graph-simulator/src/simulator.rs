@@ -255,6 +255,11 @@ impl Simulator {
         Err(WaitError::Unsent { accepted: self.sent_count() })
     }
 
+    /// Forgets what was sent, and keeps the script and everything else.
+    pub fn forget_sent(&self) {
+        self.world.ledger.clear();
+    }
+
     /// Forgets what happened and what should go wrong; numbers, templates, media and targets stay,
     /// and deliveries under way go on.
     pub fn reset(&self) {

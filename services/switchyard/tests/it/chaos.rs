@@ -55,17 +55,7 @@ fn lying_meta() -> Faults {
 async fn everything_is_killed_under_load_and_nothing_is_lost_or_doubled() {
     let stack = PrivateStack::up().await;
     let mut installation = Installation::on(stack.servers.clone()).await;
-    for (key, value) in [
-        ("SWITCHYARD__SENDING__ATTEMPT_DEADLINE", "2s"),
-        ("SWITCHYARD__META__CONNECT_TIMEOUT", "1s"),
-        ("SWITCHYARD__META__TIMEOUT", "2s"),
-        ("SWITCHYARD__SENDING__DOUBT_MARGIN", "1s"),
-        ("SWITCHYARD__SENDING__QUIET_WINDOW", "8s"),
-        ("SWITCHYARD__SENDING__MIN_PROBES", "10"),
-        ("SWITCHYARD__TELEMETRY__LOG", "error"),
-    ] {
-        installation.set(key, value);
-    }
+    installation.end_doubts_soon();
     let services = ["conversations", "chatbot", "webhook-ingest", "conversations", "chatbot"];
     for service in services {
         installation.run(service).await;

@@ -52,10 +52,16 @@ impl Installation {
     }
 
     pub(crate) async fn on(servers: Servers) -> Self {
+        Self::drawn(servers, None).await
+    }
+
+    /// The same, where `seed` decides what the simulated Meta draws.
+    pub(crate) async fn drawn(servers: Servers, seed: Option<u64>) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let db = TestDatabase::create_on(&servers.database_url).await.unwrap();
         let name = unique_name();
-        let meta = Simulator::start(SimulatorOptions::default()).await.unwrap();
+        let simulator = SimulatorOptions { seed, ..SimulatorOptions::default() };
+        let meta = Simulator::start(simulator).await.unwrap();
         let env = [
             ("SWITCHYARD__DATABASE__URL", db.url().to_owned()),
             ("SWITCHYARD__REDIS__URL", servers.redis_url.clone()),
@@ -90,6 +96,21 @@ impl Installation {
     /// Sets a variable for processes started from now on.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.env.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Lets processes started from now on end doubts within seconds.
+    pub(crate) fn end_doubts_soon(&mut self) {
+        for (key, value) in [
+            ("SWITCHYARD__SENDING__ATTEMPT_DEADLINE", "2s"),
+            ("SWITCHYARD__META__CONNECT_TIMEOUT", "1s"),
+            ("SWITCHYARD__META__TIMEOUT", "2s"),
+            ("SWITCHYARD__SENDING__DOUBT_MARGIN", "1s"),
+            ("SWITCHYARD__SENDING__QUIET_WINDOW", "8s"),
+            ("SWITCHYARD__SENDING__MIN_PROBES", "10"),
+            ("SWITCHYARD__TELEMETRY__LOG", "error"),
+        ] {
+            self.set(key, value);
+        }
     }
 
     /// Runs the binary to its end and returns what it printed on stdout.
@@ -173,15 +194,38 @@ impl Installation {
         self.point_meta_here();
     }
 
+    /// Sends a signal, as `kill` names it, to process number `at`.
+    pub(crate) async fn signal(&self, at: usize, signal: &str) {
+        let pid = self.processes[at].child.id().unwrap().to_string();
+        let status = Command::new("kill").args([&format!("-{signal}"), &pid]).status().await;
+        assert!(status.unwrap().success(), "kill -{signal} {pid}");
+    }
+
+    /// Deletes the locks of a class from Redis, as if they had run out.
+    pub(crate) async fn forget_locks(&self, class: &str) {
+        let redis = redis::Client::open(self.redis_url.as_str()).unwrap();
+        let mut redis = redis.get_multiplexed_async_connection().await.unwrap();
+        let pattern = format!("*{}*{class}*", self.namespace);
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg(pattern).query_async(&mut redis).await.unwrap();
+        for key in keys {
+            redis::cmd("DEL").arg(key).exec_async(&mut redis).await.unwrap();
+        }
+    }
+
+    /// Where each process listens.
+    pub(crate) fn urls(&self) -> Vec<Url> {
+        self.processes.iter().map(|process| process.url.clone()).collect()
+    }
+
     pub(crate) fn url(&self, at: usize) -> Url {
         self.processes[at].url.clone()
     }
 
     /// Sends SIGTERM to every process and waits for its end.
     pub(crate) async fn stop_all(&mut self) {
-        for process in &mut self.processes {
-            let pid = process.child.id().unwrap().to_string();
-            Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        for at in 0..self.processes.len() {
+            self.signal(at, "TERM").await;
         }
         for mut process in self.processes.drain(..) {
             let ended = tokio::time::timeout(Duration::from_secs(30), process.child.wait()).await;
@@ -207,6 +251,17 @@ impl Installation {
         serde_json::from_str(&body).unwrap()
     }
 
+    /// A connection for [`PHONE`] that may send `api_per_minute` messages.
+    pub(crate) async fn connect(&self, api_per_minute: u32) -> String {
+        let connection = json!({
+            "name": "Main", "phone_number_id": PHONE, "waba_id": "104996122399160",
+            "display_phone_number": "+493055501200", "access_token": "EAAG-a-token",
+            "limits": {"whatsapp_api_per_minute": api_per_minute, "webhook_per_minute": 100_000},
+        });
+        let connection = self.api(Method::POST, "v1/connections", Some(connection)).await;
+        connection["id"].as_str().unwrap().to_owned()
+    }
+
     /// A connection for [`PHONE`] with a bot that answers everything with `echo {{text}}`.
     pub(crate) async fn connect_echo_bot(&self) -> String {
         self.connect_bot(json!({"kind": "any", "value": ""}), "echo {{text}}").await
@@ -218,13 +273,7 @@ impl Installation {
 
     /// The same, where process number `chatbot` serves the bots.
     pub(crate) async fn connect_bot_on(&self, chatbot: usize, when: Value, reply: &str) -> String {
-        let connection = json!({
-            "name": "Main", "phone_number_id": PHONE, "waba_id": "104996122399160",
-            "display_phone_number": "+493055501200", "access_token": "EAAG-a-token",
-            "limits": {"whatsapp_api_per_minute": 100_000, "webhook_per_minute": 100_000},
-        });
-        let connection = self.api(Method::POST, "v1/connections", Some(connection)).await;
-        let id = connection["id"].as_str().unwrap().to_owned();
+        let id = self.connect(100_000).await;
         let bot = json!({"name": "Echo", "connections": [id]});
         let bot = self.api_of(chatbot, Method::POST, "v1/bots", Some(bot)).await;
         let rules = format!("v1/bots/{}/rules", bot["id"].as_str().unwrap());

@@ -12,8 +12,12 @@
 )]
 
 mod campaign;
+mod campaign_chaos;
+mod campaigns;
+
 mod chaos;
 mod cli;
+mod clicks;
 mod first_contact;
 mod fixtures;
 mod installation;
