@@ -313,6 +313,8 @@ fn idle_sender(
         min_probes: 20,
         status_lanes: 10,
         api_per_minute: 100,
+        in_flight: 256,
+        sources: Vec::new(),
     };
     Sender::start(dependencies, options, life.tasks(), stopped)
 }

@@ -19,6 +19,7 @@ use service::Life;
 use storage::campaigns::{self, Numbers};
 use storage::connections::{self, Limits, NewConnection};
 use storage::sealed::{Column, Sealer};
+use storage::send_ledger::Source;
 use storage::{Database, DatabaseOptions, StorageError, workspaces};
 use testkit::{Servers, TestDatabase, eventually_within, master_key, unique_name};
 use tokio::runtime::Runtime;
@@ -263,6 +264,8 @@ fn sender(
         min_probes: 20,
         status_lanes: 10,
         api_per_minute: 60_000,
+        in_flight: 256,
+        sources: vec![Source::Campaign],
     };
     Sender::start(dependencies, options, life.tasks(), stop)
 }
