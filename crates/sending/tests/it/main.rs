@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::needless_question_mark,
     reason = "a failed step fails the test; `?` turns a closure's error into the one it names"
 )]

@@ -11,9 +11,9 @@ async fn three_campaigns_of_a_connection_take_fair_turns() {
     let setup = Setup { per_minute: 3_600, ..Setup::default() };
     with_sender(setup, async |world: &World| {
         for series in 1..=3 {
-            world.campaign(series, 150).await;
+            world.campaign(series, 250).await;
         }
-        world.until_sent(240).await;
+        world.until_sent(300).await;
         // While all three had work: the first turns and the last ones are not everybody's.
         let sent = world.meta.sent();
         let begun = (1..=3)

@@ -173,14 +173,13 @@ impl World {
             self.workspace.as_uuid(),
             connection.as_uuid(),
         );
-        for (n, message) in messages.iter().enumerate() {
-            let message = message.as_uuid();
-            sql.push_str(&format!(
-                "INSERT INTO campaign_recipients VALUES ('{id}', {}, '{message}', 1, \
-                 gen_random_uuid(), 'number', '1', '[]', NULL);",
-                n + 1,
-            ));
-        }
+        let ids: Vec<String> =
+            messages.iter().map(|message| format!("'{}'", message.as_uuid())).collect();
+        sql.push_str(&format!(
+            "INSERT INTO campaign_recipients SELECT '{id}', n, m::uuid, 1, gen_random_uuid(), 'number', \
+             '1', '[]', NULL FROM unnest(ARRAY[{}]) WITH ORDINALITY AS s (m, n);",
+            ids.join(", ")
+        ));
         self.run(&sql).await;
         let rows = messages.iter().enumerate().map(|(n, message)| NewOutbound {
             id: *message,
