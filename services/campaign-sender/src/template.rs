@@ -115,17 +115,18 @@ impl Template {
 
     /// Its placeholders, each once, in the order of the values that [`Self::render`] takes.
     pub fn placeholders(&self) -> Vec<Placeholder> {
-        let mut found = Vec::new();
+        let mut all = Vec::new();
         for (_, value) in self.params() {
             each_text(value, &mut |text| {
-                for piece in pieces(text).unwrap_or_default() {
-                    if let Piece::Placeholder(placeholder) = piece
-                        && !found.contains(&placeholder)
-                    {
-                        found.push(placeholder);
-                    }
-                }
+                let pieces = pieces(text).unwrap_or_default().into_iter();
+                all.extend(pieces.filter_map(Piece::into_placeholder));
             });
+        }
+        let mut found = Vec::new();
+        for placeholder in all {
+            if !found.contains(&placeholder) {
+                found.push(placeholder);
+            }
         }
         found
     }

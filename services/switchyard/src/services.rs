@@ -7,6 +7,8 @@ use actix_web::web::{Data, ServiceConfig};
 use campaign_sender::CampaignSender;
 use chatbot::Chatbot;
 use coordination::Coordination;
+use relay::Relay;
+use sending::Sender;
 use service::{Auth, Health, Life, Listener, Need, serve};
 use storage::send_ledger::Source;
 use webhook_ingest::Ingest;
@@ -65,37 +67,18 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         console: None,
     };
     if is_chosen(Which::WebhookIngest) {
-        let started = webhook_ingest::start(life, ingest(parts));
+        let started = webhook_ingest::start(life, of_ingest(parts));
         routes.ingest = Some(started.or_fix("correct meta.app_secret and meta.verify_token")?);
     }
-    if which == Which::WebhookIngest {
-        return Ok(routes);
-    }
     if is_chosen(Which::Console) {
-        let options = parts::coordination(&parts.settings)?;
-        let coordination = Coordination::start(options, life.tasks().clone());
-        routes.console = Some(console::start(console::Dependencies {
-            db: parts.db.clone(),
-            coordination: coordination.await.or_fix(REDIS_AWAY)?,
-            limits: parts.settings.limits.clone(),
-            clock: Arc::clone(&parts.clock),
-        }));
+        routes.console = Some(desk(life, parts).await?);
     }
-    if which == Which::Console {
+    if matches!(which, Which::WebhookIngest | Which::Console) {
         return Ok(routes);
     }
     let relay = parts.relay(life);
     if is_chosen(Which::Conversations) {
-        let dependencies = conversations::Dependencies {
-            db: parts.db.clone(),
-            broker: parts.broker.clone(),
-            locks: parts.coordination.locks().clone(),
-            relay: relay.clone(),
-            sealer: parts.sealer.clone(),
-            clock: Arc::clone(&parts.clock),
-            settings: parts.settings.conversations.clone(),
-            limits: parts.settings.limits.clone(),
-        };
+        let dependencies = of_conversations(parts, relay.clone());
         routes.conversations = Some(conversations::start(life, dependencies));
     }
     let sources = match which {
@@ -106,35 +89,66 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
     };
     let sender = parts.sender(life, relay.clone(), sources)?;
     if is_chosen(Which::Chatbot) {
-        let dependencies = chatbot::Dependencies {
-            db: parts.db.clone(),
-            broker: parts.broker.clone(),
-            limiter: parts.coordination.limiter().clone(),
-            sender: sender.clone(),
-            relay: relay.clone(),
-            clock: Arc::clone(&parts.clock),
-            options: chatbot::Options::from(parts.settings.as_ref()),
-        };
+        let dependencies = of_chatbot(parts, relay.clone(), sender.clone());
         let started = chatbot::start(life.clone(), dependencies).await;
         routes.chatbot = Some(started.or_fix("switchyard doctor")?);
     }
     if is_chosen(Which::CampaignSender) {
-        let dependencies = campaign_sender::Dependencies {
-            db: parts.db.clone(),
-            broker: parts.broker.clone(),
-            locks: parts.coordination.locks().clone(),
-            limiter: parts.coordination.limiter().clone(),
-            sender,
-            relay,
-            clock: Arc::clone(&parts.clock),
-            options: campaign_sender::Options::from(parts.settings.as_ref()),
-        };
-        routes.campaigns = Some(campaign_sender::start(life, dependencies));
+        routes.campaigns = Some(campaign_sender::start(life, of_campaigns(parts, relay, sender)));
     }
     Ok(routes)
 }
 
-fn ingest(parts: &Parts) -> webhook_ingest::Dependencies {
+async fn desk(life: &Life, parts: &Parts) -> Result<console::Desk, Failure> {
+    let options = parts::coordination(&parts.settings)?;
+    let coordination = Coordination::start(options, life.tasks().clone());
+    Ok(console::start(console::Dependencies {
+        db: parts.db.clone(),
+        coordination: coordination.await.or_fix(REDIS_AWAY)?,
+        limits: parts.settings.limits.clone(),
+        clock: Arc::clone(&parts.clock),
+    }))
+}
+
+fn of_conversations(parts: &Parts, relay: Relay) -> conversations::Dependencies {
+    conversations::Dependencies {
+        db: parts.db.clone(),
+        broker: parts.broker.clone(),
+        locks: parts.coordination.locks().clone(),
+        relay,
+        sealer: parts.sealer.clone(),
+        clock: Arc::clone(&parts.clock),
+        settings: parts.settings.conversations.clone(),
+        limits: parts.settings.limits.clone(),
+    }
+}
+
+fn of_chatbot(parts: &Parts, relay: Relay, sender: Sender) -> chatbot::Dependencies {
+    chatbot::Dependencies {
+        db: parts.db.clone(),
+        broker: parts.broker.clone(),
+        limiter: parts.coordination.limiter().clone(),
+        sender,
+        relay,
+        clock: Arc::clone(&parts.clock),
+        options: chatbot::Options::from(parts.settings.as_ref()),
+    }
+}
+
+fn of_campaigns(parts: &Parts, relay: Relay, sender: Sender) -> campaign_sender::Dependencies {
+    campaign_sender::Dependencies {
+        db: parts.db.clone(),
+        broker: parts.broker.clone(),
+        locks: parts.coordination.locks().clone(),
+        limiter: parts.coordination.limiter().clone(),
+        sender,
+        relay,
+        clock: Arc::clone(&parts.clock),
+        options: campaign_sender::Options::from(parts.settings.as_ref()),
+    }
+}
+
+fn of_ingest(parts: &Parts) -> webhook_ingest::Dependencies {
     webhook_ingest::Dependencies {
         broker: parts.broker.clone(),
         database: parts.db.clone(),
