@@ -103,21 +103,24 @@ impl Chaos {
     async fn rage(&mut self, stack: PrivateStack, dice: &mut StdRng) -> (PrivateStack, usize) {
         let all: usize = self.campaigns.iter().map(|campaign| campaign.recipients).sum();
         let deadline = Instant::now() + Duration::from_secs(30) + self.ordinary_time() * 4;
-        let mut kills = 0;
+        let (mut kills, mut second) = (0, 0);
         let mut seconds = interval(Duration::from_secs(1));
         let mut blow: Option<JoinHandle<PrivateStack>> = None;
         let mut idle = Some(stack);
         seconds.tick().await;
         while self.installation.meta.sent_count() < all * 9 / 10 && Instant::now() < deadline {
             seconds.tick().await;
-            self.installation.kill_and_restart(dice.random_range(0..WORKERS)).await;
-            self.client.point_to(&self.installation);
-            self.installation.meta.set_faults(lying_meta(kills % 6 == 5));
+            if let Some(victim) = self.victim(dice).await {
+                self.installation.kill_and_restart(victim).await;
+                self.client.point_to(&self.installation);
+                kills += 1;
+            }
+            self.installation.meta.set_faults(lying_meta(second % 6 == 5));
             if blow.as_ref().is_some_and(JoinHandle::is_finished) {
                 idle = Some(blow.take().unwrap().await.unwrap());
             }
             // A server that takes its time to start delays what strikes next, not the killer.
-            if let Some((command, server)) = BLOWS[kills % BLOWS.len()]
+            if let Some((command, server)) = BLOWS[second % BLOWS.len()]
                 && let Some(stack) = idle.take()
             {
                 blow = Some(tokio::spawn(async move {
@@ -125,7 +128,7 @@ impl Chaos {
                     stack
                 }));
             }
-            kills += 1;
+            second += 1;
             let until = Instant::now() + Duration::from_millis(700);
             while Instant::now() < until {
                 self.glance().await;
@@ -140,6 +143,19 @@ impl Chaos {
             stack.run("start", server).await;
         }
         (stack, kills)
+    }
+
+    /// One of those that are up, unless it is the only one: on a slow machine nothing would ever be
+    /// sent by processes that are killed while they start.
+    async fn victim(&self, dice: &mut StdRng) -> Option<usize> {
+        let mut up = Vec::new();
+        for (at, url) in self.installation.urls().into_iter().enumerate() {
+            let ready = self.installation.http.get(url.join("healthz").unwrap());
+            if ready.timeout(GLANCE).send().await.is_ok() {
+                up.push(at);
+            }
+        }
+        (up.len() > 1).then(|| up[dice.random_range(0..up.len())])
     }
 
     fn ordinary_time(&self) -> Duration {
