@@ -156,27 +156,30 @@ impl Shared {
     }
 }
 
+impl State {
+    fn leave(&mut self, campaigns_of: Option<ConnectionId>) {
+        let Some(connection) = campaigns_of else {
+            self.replies = self.replies.saturating_sub(1);
+            return;
+        };
+        self.campaigns = self.campaigns.saturating_sub(1);
+        let own = self.by_connection.entry(connection).or_default();
+        *own = own.saturating_sub(1);
+        if *own == 0 {
+            self.by_connection.remove(&connection);
+        }
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
-        {
-            let mut state = self.room.lock();
-            match self.campaigns_of {
-                None => state.replies = state.replies.saturating_sub(1),
-                Some(connection) => {
-                    state.campaigns = state.campaigns.saturating_sub(1);
-                    if let Some(own) = state.by_connection.get_mut(&connection) {
-                        *own = own.saturating_sub(1);
-                        if *own == 0 {
-                            state.by_connection.remove(&connection);
-                        }
-                    }
-                }
-            }
-            if state.queue.is_empty() {
-                return;
-            }
+        let mut state = self.room.lock();
+        state.leave(self.campaigns_of);
+        let is_awaited = !state.queue.is_empty();
+        drop(state);
+        if is_awaited {
+            self.room.serve();
         }
-        self.room.serve();
     }
 }
 

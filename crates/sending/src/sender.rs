@@ -105,7 +105,7 @@ impl Sender {
         };
         let streams = Arc::new(Streams::new(Arc::new(post), Arc::clone(&look)));
         let sender = Self { look, streams: Arc::downgrade(&streams) };
-        tasks.spawn(settler::run(settler, jobs, sender.streams.clone()));
+        tasks.spawn(settler::run(settler, jobs, Weak::clone(&sender.streams)));
         // The tasks of the streams keep them; everything ends with the last of them.
         tasks.spawn(streams.run());
         sender

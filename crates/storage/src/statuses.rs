@@ -1,6 +1,7 @@
 //! Meta's news about messages we sent: merged so that late, double and disordered news change
 //! nothing that is already known better (D10).
 
+mod duplicates;
 mod parked;
 mod progress;
 
@@ -13,6 +14,7 @@ use kernel::Wamid;
 use kernel::ids::{AttemptId, CampaignId, ConnectionId, ConversationId, MessageId, WorkspaceId};
 use uuid::Uuid;
 
+use self::duplicates::record_duplicate;
 use self::parked::park;
 pub use self::parked::{drop_parked, take_parked};
 use self::progress::Progress;
@@ -369,34 +371,4 @@ async fn write_progress(tx: &mut AsyncPgConnection, rows: &[&Row]) -> Result<(),
     };
     statement.execute(tx).await?;
     Ok(())
-}
-
-statement! {
-    RecordDuplicate(
-        message: Uuid,
-        attempt: Option<Uuid>,
-        known: Option<String>,
-        seen: String,
-        now: DateTime<Utc>,
-    ) -> () {
-        "INSERT INTO duplicate_incidents (message_id, attempt_id, wamid_known, wamid_seen, seen_at) \
-         VALUES (" [message: sql_types::Uuid] ", " [attempt: Nullable<sql_types::Uuid>] ", "
-        [known: Nullable<Text>] ", " [seen: Text] ", " [now: Timestamptz] ") ON CONFLICT DO NOTHING"
-    }
-}
-
-async fn record_duplicate(
-    tx: &mut AsyncPgConnection,
-    row: &Row,
-    update: &StatusUpdate,
-    now: DateTime<Utc>,
-) -> Result<usize, StorageError> {
-    let statement = RecordDuplicate {
-        message: row.id,
-        attempt: update.attempt_id.map(|id| id.as_uuid()),
-        known: row.progress.wamid.clone(),
-        seen: update.wamid.as_str().to_owned(),
-        now,
-    };
-    Ok(statement.execute(tx).await?)
 }

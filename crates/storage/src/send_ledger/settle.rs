@@ -241,7 +241,7 @@ async fn accept(
 // A message that is only assumed to be sent has no wamid: an answer overrules the assumption.
 statement! {
     Fail(ids: Vec<Uuid>, epochs: Vec<i32>, codes: Vec<i32>, now: DateTime<Utc>)
-    -> (sql_types::Uuid, Nullable<sql_types::Uuid>, Text, Nullable<Integer>, Integer) {
+    -> ((sql_types::Uuid, Nullable<sql_types::Uuid>, Text, Nullable<Integer>), Integer) {
         "WITH old AS (SELECT m.id, m.campaign_id, m.state, m.error_code, s.code FROM unnest("
         [ids: Array<sql_types::Uuid>] ", " [epochs: Array<Integer>] ", " [codes: Array<Integer>]
         ") AS s (id, epoch, code) JOIN outbound_messages m ON m.id = s.id AND m.epoch = s.epoch \
@@ -277,9 +277,8 @@ async fn fail(
         codes: refused.iter().map(|row| row.2).collect(),
         now,
     };
-    let old: Vec<(Uuid, Option<Uuid>, String, Option<i32>, i32)> = fail.load(tx).await?;
-    for (id, campaign, state, known, code) in old {
-        let row = Returned(id, campaign, state, known);
+    let old: Vec<(Returned, i32)> = fail.load(tx).await?;
+    for (row, code) in old {
         changes.left(&row, Some(&End::Failed(code)));
         moved.failed.push((row.message_id(), code));
     }
@@ -294,7 +293,7 @@ statement! {
         not_before: Vec<DateTime<Utc>>,
         codes: Vec<i32>,
         now: DateTime<Utc>,
-    ) -> (sql_types::Uuid, Nullable<sql_types::Uuid>, Text, Nullable<Integer>, Text, Integer) {
+    ) -> ((sql_types::Uuid, Nullable<sql_types::Uuid>, Text, Nullable<Integer>), Text, Integer) {
         "WITH old AS (SELECT m.id, m.campaign_id, m.state, m.error_code, s.state AS now_state, \
             s.not_before, s.code FROM unnest("
         [ids: Array<sql_types::Uuid>] ", "
@@ -355,10 +354,9 @@ async fn release(
         codes: back.iter().map(|row| row.4).collect(),
         now,
     };
-    let old: Vec<(Uuid, Option<Uuid>, String, Option<i32>, String, i32)> = release.load(tx).await?;
-    for (id, campaign, state, known, became, code) in old {
-        let end = End::of(&became, Some(code));
-        changes.left(&Returned(id, campaign, state, known), end.as_ref());
+    let old: Vec<(Returned, String, i32)> = release.load(tx).await?;
+    for (row, became, code) in old {
+        changes.left(&row, End::of(&became, Some(code)).as_ref());
     }
     Ok(())
 }

@@ -118,21 +118,22 @@ impl Hand<'_> {
         let (workspace, id, by) = (self.world.workspace, self.campaign.id, by_hand());
         let which = self.dice.random_range(0..20);
         conn.transaction(async |tx| {
-            match which {
-                0..=4 => drop(standing::pause(tx, workspace, id, &by, now()).await?),
-                5..=13 => drop(standing::resume(tx, workspace, id, &by, now()).await?),
+            let is_known = match which {
+                0..=4 => standing::pause(tx, workspace, id, &by, now()).await?.is_some(),
+                5..=13 => standing::resume(tx, workspace, id, &by, now()).await?.is_some(),
                 14..=16 => {
-                    drop(standing::retry_failed(tx, workspace, id, &[1, 2], 3, &by, now()).await?);
+                    let retry = standing::retry_failed(tx, workspace, id, &[1, 2], 3, &by, now());
+                    retry.await?.is_some()
                 }
-                17 => drop(standing::cancel(tx, workspace, id, &by, now()).await?),
+                17 => standing::cancel(tx, workspace, id, &by, now()).await?.is_some(),
                 _ => {
-                    let verdict = [Resolution::Sent, Resolution::NotSent, Resolution::Resend];
-                    let verdict = verdict[usize::try_from(which).unwrap() % 3];
+                    let verdict = if which == 18 { Resolution::Sent } else { Resolution::Resend };
                     let resolve =
                         standing::resolve(tx, workspace, id, None, verdict, 3, &by, now());
-                    drop(resolve.await?);
+                    resolve.await?.is_some()
                 }
-            }
+            };
+            assert!(is_known);
             Ok(())
         })
         .await

@@ -165,6 +165,9 @@ fn waiting_text(code: &str) -> String {
     match code {
         "quiet_hours" => "It keeps quiet at this time of day.".to_owned(),
         "local_time" => "It waits for the hour of its remaining recipients.".to_owned(),
+        "repair" => {
+            "It cannot go on; that is tried again. The log of its worker says why.".to_owned()
+        }
         other => format!("It waits: {}.", other.replace('_', " ")),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use coordination::LockClass;
 use kernel::ids::CampaignId;
 use kernel::{Retryable, chain};
 use storage::campaigns::standing::Status;
@@ -22,10 +23,6 @@ const TENURE: Duration = Duration::from_secs(30 * 60);
 
 /// A driver that has nothing to do for longer than this ends.
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
-
-/// How long the sweep leaves a campaign alone whose driver was seen, and when that is said again.
-const SEEN: TimeDelta = TimeDelta::seconds(90);
-const SAID_AGAIN: TimeDelta = TimeDelta::seconds(45);
 
 /// How long a campaign is left alone that cannot be advanced.
 const BROKEN: TimeDelta = TimeDelta::seconds(60);
@@ -56,11 +53,15 @@ pub(super) enum Next {
 pub(super) struct Engine {
     pub(super) parts: Parts,
     stop: CancellationToken,
+    /// How long the sweep leaves a campaign alone whose driver was seen: as long as L5 outlives it.
+    seen: TimeDelta,
 }
 
 impl Engine {
-    pub(super) const fn new(parts: Parts, stop: CancellationToken) -> Self {
-        Self { parts, stop }
+    pub(super) fn new(parts: Parts, stop: CancellationToken) -> Self {
+        let ttl = parts.locks.times(LockClass::CampaignSend).ttl;
+        let seen = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::seconds(60));
+        Self { parts, stop, seen }
     }
 
     /// Advances a campaign until there is nothing to do for long.
@@ -96,8 +97,8 @@ impl Engine {
             let mut conn = self.parts.db.connection().await?;
             let Some(work) = work::read(&mut conn, campaign).await? else { return Ok(Next::Rest) };
             let is_at_work = matches!(work.status, Status::Preparing | Status::Running);
-            if is_at_work && work.next_look_at.is_none_or(|at| at < now + SAID_AGAIN) {
-                work::rest(&mut conn, campaign, now + SEEN, None).await?;
+            if is_at_work && work.next_look_at.is_none_or(|at| at < now + self.seen / 2) {
+                work::rest(&mut conn, campaign, now + self.seen, None).await?;
             }
             work
         };
@@ -129,7 +130,9 @@ impl Engine {
         if work.ends_at.is_some_and(|end| end <= now) {
             self.expire(work, now).await?;
         } else if work.open > pace::low(per_minute) {
-            return Ok(Next::Wait(pace.until(work.open, pace::low(per_minute), per_minute)));
+            let wait = pace.until(work.open, pace::low(per_minute), per_minute);
+            let end = work.ends_at.and_then(|end| (end - now).to_std().ok());
+            return Ok(Next::Wait(end.map_or(wait, |end| wait.min(end))));
         } else {
             match self.feed(work, now).await? {
                 Feeding::Fed(messages) => {

@@ -11,6 +11,7 @@ use storage::campaigns::counts::{self, Changes, End};
 use storage::campaigns::standing::{self, Status};
 use storage::conversations::{self, Grown, Growth};
 use storage::messages::{self, Direction, NewMessage};
+use storage::send_ledger::claim::Stream;
 use storage::send_ledger::{self, NewOutbound, Source};
 
 use super::advance::Engine;
@@ -50,7 +51,11 @@ impl Engine {
         };
         if let Feeding::Fed(messages) = fed {
             meters::fed(messages);
-            self.parts.sender.nudge();
+            self.parts.sender.nudge_streams([Stream {
+                connection_id: work.connection,
+                source: Source::Campaign,
+                campaign_id: Some(work.id),
+            }]);
         }
         Ok(fed)
     }

@@ -47,7 +47,9 @@ impl Pace {
             Some((elapsed, moved)) if moved > 0 => {
                 self.idle = 0;
                 // A little early is cheaper than a sender that has nothing.
-                elapsed.saturating_mul(surplus) / number(moved) * 3 / 4
+                let seen = elapsed.saturating_mul(surplus) / number(moved) * 3 / 4;
+                // What was seen for a moment only is no pace yet.
+                seen.min(elapsed * 4)
             }
             Some(_) | None => {
                 self.idle = (self.idle + 1).min(8);

@@ -2,7 +2,8 @@
 //!
 //! Invariant: only a file that was read to its end counts. `audience.upload` is taken away when a
 //! file begins and set when it has ended; each step sees that nothing else happened to the campaign
-//! since the file began, so of two files sent at once one is used, whole.
+//! since the file began, so of two files sent at once one is used, whole. Lines below zero are not of a
+//! file: freezing puts the audience's own list of numbers there.
 
 use std::collections::BTreeMap;
 
@@ -108,7 +109,7 @@ pub(crate) async fn finish(
 statement! {
     Any(campaign: Uuid) -> Bool {
         "SELECT EXISTS (SELECT 1 FROM campaign_uploads WHERE campaign_id = "
-        [campaign: sql_types::Uuid] ")"
+        [campaign: sql_types::Uuid] " AND line >= 0)"
     }
 }
 
@@ -210,7 +211,7 @@ statement! {
     CopyFile(to: Uuid, from: Uuid) -> () {
         "INSERT INTO campaign_uploads SELECT " [to: sql_types::Uuid]
         ", line, wa_id, name, attributes FROM campaign_uploads WHERE campaign_id = "
-        [from: sql_types::Uuid]
+        [from: sql_types::Uuid] " AND line >= 0"
     }
 }
 

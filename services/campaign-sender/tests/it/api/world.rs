@@ -139,7 +139,7 @@ impl World {
             connection,
             foreign_connection,
             keys: Arc::new(keys.collect()),
-            service: start(life, dependencies),
+            service: start(&standing_still(), dependencies),
         }
     }
 
@@ -277,6 +277,13 @@ async fn tenant(db: &storage::Database, name: &str) -> (WorkspaceId, ConnectionI
     (workspace, connection.id())
 }
 
+/// A process whose workers have stopped: a campaign stays as a test put it.
+fn standing_still() -> Life {
+    let life = Life::default();
+    life.stop();
+    life
+}
+
 /// A sender that has stopped: what is ready stays in the ledger.
 fn idle_sender(
     db: &storage::Database,
@@ -306,6 +313,8 @@ fn idle_sender(
         min_probes: 20,
         status_lanes: 10,
         api_per_minute: 100,
+        in_flight: 256,
+        sources: Vec::new(),
     };
     Sender::start(dependencies, options, life.tasks(), stopped)
 }

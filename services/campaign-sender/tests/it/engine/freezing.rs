@@ -1,0 +1,101 @@
+//! Who becomes a recipient.
+
+use serde_json::json;
+use testkit::eventually_within;
+
+use super::world::{PATIENCE, Sends, World, system_clock};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_while_freezing_loses_nobody_and_doubles_nobody() {
+    let world = World::new(600).await;
+    world.contacts(50_000).await;
+    let campaign = world.campaign(json!({ "tags": ["vip"] }), "").await;
+    let first = world.process(system_clock(), Sends::No).await;
+    eventually_within(PATIENCE, "the first step", async || {
+        (world.count("campaigns WHERE total > 0").await == 1).then_some(())
+    })
+    .await;
+    drop(first);
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    world.until_status(campaign, "running").await;
+    assert_eq!(world.count("campaign_recipients").await, 50_000);
+    assert_eq!(
+        world.count("(SELECT DISTINCT contact_id FROM campaign_recipients) s").await,
+        50_000
+    );
+    assert_eq!(world.count("campaigns WHERE total = 50000").await, 1);
+    assert_eq!(world.count("campaign_recipients WHERE n NOT BETWEEN 1 AND 50000").await, 0);
+    let strays = "campaign_recipients r LEFT JOIN campaign_chunks k USING (campaign_id, chunk) \
+                  WHERE k.chunk IS NULL OR r.n NOT BETWEEN k.first_n AND k.first_n + k.size - 1";
+    assert_eq!(world.count(strays).await, 0, "a chunk is one range of numbers");
+    assert_eq!(world.count("campaign_chunks WHERE size > 500").await, 0);
+    world.end(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_given_twice_is_one_recipient_and_becomes_a_contact() {
+    let world = World::new(600).await;
+    world.contacts(1).await;
+    let phones = ["+49 155 000 000 001", "00491701234567", "+491701234567", "nobody"];
+    let audience = json!({ "tags": ["vip"], "phones": phones, "upload": true });
+    let campaign = world.draft(audience, "").await;
+    let id = campaign.as_uuid();
+    world
+        .execute(&format!(
+            "INSERT INTO campaign_uploads (campaign_id, line, wa_id, name) VALUES \
+             ('{id}', 1, '491701234567', 'Ada'), ('{id}', 2, '491701234567', 'Bob')"
+        ))
+        .await;
+    world.move_to(campaign, "preparing").await;
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    world.until_status(campaign, "running").await;
+    assert_eq!(world.count("campaign_recipients").await, 2);
+    assert_eq!(
+        world.count("contacts WHERE source = 'campaign' AND wa_id = '491701234567'").await,
+        1
+    );
+    let named = "campaign_recipients WHERE recipient = '491701234567' AND params = '[\"Ada\"]'";
+    assert_eq!(world.count(named).await, 1, "the first line of the file counts");
+    world.end(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audience_of_nobody_fails_and_says_so() {
+    let world = World::new(600).await;
+    let campaign = world.campaign(json!({ "tags": ["vip"] }), "").await;
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    world.until_status(campaign, "failed").await;
+    assert_eq!(world.count("campaigns WHERE reason_code = 'audience_empty'").await, 1);
+    assert_eq!(world.count("events WHERE type = 'campaign.needs_attention'").await, 1);
+    world.end(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recipients_are_frozen_by_their_own_time_zone() {
+    let world = World::new(600).await;
+    world.contacts(4).await;
+    world
+        .execute(
+            "UPDATE contacts SET attributes = jsonb_build_object('time_zone', CASE name \
+             WHEN 'Person 1' THEN 'Asia/Tokyo' WHEN 'Person 2' THEN 'Nowhere/Atlantis' END) \
+             WHERE name IN ('Person 1', 'Person 2')",
+        )
+        .await;
+    let more =
+        "is_local_time = true, scheduled_for = '2100-06-01 09:00', time_zone = 'Europe/Berlin'";
+    let campaign = world.campaign(json!({ "tags": ["vip"] }), more).await;
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    world.until_status(campaign, "running").await;
+    let tokyo = "campaign_chunks WHERE time_zone = 'Asia/Tokyo' AND size = 1 \
+                 AND not_before = '2100-06-01 00:00+00'";
+    let berlin = "campaign_chunks WHERE time_zone = 'Europe/Berlin' AND size = 3 \
+                  AND not_before = '2100-06-01 07:00+00'";
+    assert_eq!((world.count(tokyo).await, world.count(berlin).await), (1, 1));
+    eventually_within(PATIENCE, "it rests until Tokyo's morning", async || {
+        let resting = "campaigns WHERE waits_for = 'local_time' \
+                       AND next_look_at = '2100-06-01 00:00+00'";
+        (world.count(resting).await == 1).then_some(())
+    })
+    .await;
+    world.end(processes).await;
+}
