@@ -10,6 +10,7 @@ use std::time::Duration;
 use graph_simulator::{
     Accept, Answer, Faults, SendRule, Span, StatusPlan, WebhookFaults, WebhookSettings,
 };
+use messaging::Queue;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use testkit::{Servers, eventually_within};
@@ -150,7 +151,7 @@ impl Chaos {
     async fn victim(&self, dice: &mut StdRng) -> Option<usize> {
         let mut up = Vec::new();
         for (at, url) in self.installation.urls().into_iter().enumerate() {
-            let ready = self.installation.http.get(url.join("healthz").unwrap());
+            let ready = self.installation.http.get(url.join("livez").unwrap());
             if ready.timeout(GLANCE).send().await.is_ok() {
                 up.push(at);
             }
@@ -254,6 +255,7 @@ async fn campaigns_reach_everybody_once_while_everything_is_killed_and_people_cl
     let resent = chaos.is_once_each(&chaos.campaigns[1], half).await;
     assert_eq!(chaos.installation.meta.duplicates(), [], "doubled at Meta");
     assert_eq!(chaos.installation.count("duplicate_incidents").await, 0);
+    assert_eq!(chaos.installation.depth(Queue::Parking).await, 0, "dead letters");
     assert!(is_recounted(&chaos.installation).await);
     let pauses = were_pauses_kept(&chaos.installation, &clicks).await;
     let again = chaos.installation.count("outbound_messages WHERE epoch > 1").await;
