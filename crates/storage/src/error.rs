@@ -43,9 +43,11 @@ impl Retryable for StorageError {
                 DatabaseErrorKind::SerializationFailure
                 | DatabaseErrorKind::ReadOnlyTransaction
                 | DatabaseErrorKind::ClosedConnection => true,
-                // Deadlocks, cancelled statements, a server that is starting or stopping, and broken
-                // connections all arrive as `Unknown`.
+                // Deadlocks, cancelled statements and a server that is starting or stopping all arrive
+                // as `Unknown`.
                 DatabaseErrorKind::Unknown => !is_about_the_data(info.message()),
+                // A connection that broke, or a command that no connection can carry.
+                DatabaseErrorKind::UnableToSendCommand => !is_about_the_command(info.message()),
                 _ => false,
             },
             Self::Query(
@@ -73,4 +75,36 @@ fn is_about_the_data(message: &str) -> bool {
         "null character",
     ];
     PHRASES.iter().any(|phrase| message.contains(phrase))
+}
+
+/// Of what never reached PostgreSQL, these are the client's phrases for what it will not send again.
+fn is_about_the_command(message: &str) -> bool {
+    const PHRASES: [&str; 4] = [
+        "error encoding message",
+        "error serializing parameter",
+        "error deserializing column",
+        "unexpected number of parameters",
+    ];
+    PHRASES.iter().any(|phrase| message.contains(phrase))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unsent(message: &str) -> StorageError {
+        let information = Box::new(message.to_owned());
+        let kind = DatabaseErrorKind::UnableToSendCommand;
+        StorageError::Query(DieselError::DatabaseError(kind, information))
+    }
+
+    #[test]
+    fn a_connection_that_broke_passes_and_a_command_that_cannot_be_sent_does_not() {
+        for message in
+            ["connection closed", "error communicating with the server", "channel closed"]
+        {
+            assert!(unsent(message).is_transient(), "{message}");
+        }
+        assert!(!unsent("error serializing parameter 3").is_transient());
+    }
 }

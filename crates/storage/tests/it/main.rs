@@ -7,6 +7,7 @@
     reason = "a test may panic and spawn; `?` turns a closure's error into the one it names"
 )]
 
+mod broken_connections;
 mod campaigns;
 mod campaigns_mix;
 mod contacts;

@@ -33,7 +33,7 @@ pub(crate) struct Campaign {
 
 impl Client {
     pub(crate) fn of(installation: &Installation) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5));
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3));
         let this = Self {
             http: http.build().unwrap(),
             key: installation.key.clone(),
@@ -56,6 +56,16 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Option<(StatusCode, Value)> {
+        self.try_once(method, path, body).await.ok()
+    }
+
+    /// One try; the error says whether anything may have been heard.
+    pub(crate) async fn try_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value), reqwest::Error> {
         let door = {
             let doors = self.doors.lock().unwrap();
             doors[self.next.fetch_add(1, Ordering::Relaxed) % doors.len()].clone()
@@ -65,9 +75,9 @@ impl Client {
             Some(body) => request.json(body),
             None => request,
         };
-        let answer = request.send().await.ok()?;
+        let answer = request.send().await?;
         let status = answer.status();
-        Some((status, answer.json().await.unwrap_or(Value::Null)))
+        Ok((status, answer.json().await.unwrap_or(Value::Null)))
     }
 
     /// Tries until it is answered with success.
@@ -76,10 +86,11 @@ impl Client {
         let mut last = None;
         eventually_within(Duration::from_secs(60), &what, async || {
             let answer = self.call(method.clone(), path, body).await;
-            if answer != last {
+            let status = answer.as_ref().map(|(status, _)| *status);
+            if status != last && !status.is_some_and(|status| status.is_success()) {
                 println!("{method} {path}: {answer:?}");
-                last.clone_from(&answer);
             }
+            last = status;
             answer.filter(|(status, _)| status.is_success()).map(|(_, body)| body)
         })
         .await

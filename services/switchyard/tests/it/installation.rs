@@ -178,8 +178,9 @@ impl Installation {
         let settings = WebhookSettings {
             targets,
             app_secret: APP_SECRET.into(),
-            // Patient, but soon there again: the tests' quiet windows are short.
-            retry_factor: 1.2,
+            // Soon there again, however long nobody answers: the tests' quiet windows are short.
+            retry_factor: 1.0,
+            timeout_ms: 3_000,
             ..WebhookSettings::default()
         };
         self.meta.set_webhook(settings).unwrap();
@@ -191,6 +192,16 @@ impl Installation {
         process.child.kill().await.unwrap();
         let again = self.spawn(self.processes[at].what);
         self.processes[at] = again;
+        self.point_meta_here();
+    }
+
+    /// Starts what has ended by itself once more, as whoever supervises processes does.
+    pub(crate) fn revive(&mut self) {
+        for at in 0..self.processes.len() {
+            if self.processes[at].child.try_wait().unwrap().is_some() {
+                self.processes[at] = self.spawn(self.processes[at].what);
+            }
+        }
         self.point_meta_here();
     }
 

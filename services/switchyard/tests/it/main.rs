@@ -14,7 +14,6 @@
 mod campaign;
 mod campaign_chaos;
 mod campaigns;
-
 mod chaos;
 mod cli;
 mod clicks;
