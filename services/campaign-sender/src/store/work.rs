@@ -178,6 +178,27 @@ pub(crate) async fn rest(
 }
 
 statement! {
+    RestNoLonger(id: Uuid, by: DateTime<Utc>) -> () {
+        "UPDATE campaigns SET next_look_at = " [by: Timestamptz] " WHERE id = " [id: sql_types::Uuid]
+        " AND status IN ('scheduled', 'preparing', 'running') AND next_look_at > " [by: Timestamptz]
+    }
+}
+
+/// Says that somebody must look at the campaign again at `by`, if not earlier.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub(crate) async fn rest_no_longer(
+    conn: &mut AsyncPgConnection,
+    id: CampaignId,
+    by: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    RestNoLonger { id: id.as_uuid(), by }.execute(conn).await?;
+    Ok(())
+}
+
+statement! {
     Move(id: Uuid, from: &'static str, to: &'static str, code: Option<&'static str>, reason: Option<&'static str>,
         is_end: bool, now: DateTime<Utc>) -> sql_types::Uuid {
         "UPDATE campaigns SET status = " [to: Text] ", reason_code = " [code: Nullable<Text>] ", reason = "
