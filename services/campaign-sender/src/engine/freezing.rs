@@ -38,7 +38,7 @@ impl Engine {
                     if !work::change(tx, work, change, detail, now).await? {
                         return Ok(None);
                     }
-                    announced(tx, work, CAMPAIGN_STARTED, change.to, now).await.map(Some)
+                    announced(tx, work, CAMPAIGN_STARTED, (change.to, None), now).await.map(Some)
                 })
                 .await?
         };
@@ -149,19 +149,19 @@ async fn finish(
     if total > 0 {
         return Ok(None);
     }
-    announced(tx, work, CAMPAIGN_NEEDS_ATTENTION, to, now).await.map(Some)
+    announced(tx, work, CAMPAIGN_NEEDS_ATTENTION, (to, reason), now).await.map(Some)
 }
 
-/// Appends the event that the campaign is in `status` now.
+/// Appends the event that says where the campaign stands now, and why.
 pub(super) async fn announced(
     tx: &mut AsyncPgConnection,
     work: &Work,
     event_type: &'static str,
-    status: Status,
+    standing: (Status, Option<(&str, &str)>),
     now: DateTime<Utc>,
 ) -> Result<Event, EngineError> {
     let whose = Whose { workspace: work.workspace, connection: work.connection, campaign: work.id };
-    let event = announce::event(whose, event_type, status, now);
+    let event = announce::event(whose, event_type, standing, now);
     events::append(tx, std::slice::from_ref(&event), now).await?;
     Ok(event)
 }

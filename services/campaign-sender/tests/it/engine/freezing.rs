@@ -102,7 +102,9 @@ async fn an_audience_of_nobody_fails_and_says_so() {
     let processes = vec![world.process(system_clock(), Sends::No).await];
     world.until_status(campaign, "failed").await;
     assert_eq!(world.count("campaigns WHERE reason_code = 'audience_empty'").await, 1);
-    assert_eq!(world.count("events WHERE type = 'campaign.needs_attention'").await, 1);
+    let told = "events WHERE type = 'campaign.needs_attention' \
+                AND position('audience_empty'::bytea IN body) > 0";
+    assert_eq!(world.count(told).await, 1, "the event says why");
     world.end(processes).await;
 }
 

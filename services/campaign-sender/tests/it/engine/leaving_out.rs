@@ -88,6 +88,9 @@ async fn after_its_end_a_campaign_begins_nothing_more() {
     let (kept, recounted) = world.numbers(campaign).await;
     assert!(kept.agrees_with(&recounted), "{kept:?} {recounted:?}");
     assert_eq!((kept.accepted, kept.skipped.get("too_late").copied()), (10, Some(1_190)));
+    // Chunks that wait and messages that nobody has claimed say why.
+    assert_eq!(world.count("campaign_chunks WHERE state = 'too_late'").await, 2);
+    assert_eq!(world.count("campaign_recipients WHERE skip_reason = 'too_late'").await, 490);
     world.end(processes).await;
 }
 
