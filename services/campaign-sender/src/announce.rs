@@ -16,13 +16,14 @@ pub(crate) struct Whose {
     pub(crate) campaign: CampaignId,
 }
 
-/// The event that says a campaign is in `status` now.
+/// The event that says where a campaign stands now, and why: for programs and for people.
 pub(crate) fn event(
     whose: Whose,
     event_type: &'static str,
-    status: Status,
+    (status, why): (Status, Option<(&str, &str)>),
     now: DateTime<Utc>,
 ) -> Event {
+    let (code, reason) = why.unwrap_or_default();
     let happened = Happened {
         workspace_id: whose.workspace,
         event_type,
@@ -35,8 +36,8 @@ pub(crate) fn event(
         detail: Some(Detail::CampaignChanged(CampaignChanged {
             campaign_id: uuid_bytes(whose.campaign.as_uuid()),
             status: status.as_str().to_owned(),
-            code: String::new(),
-            reason: String::new(),
+            code: code.to_owned(),
+            reason: reason.to_owned(),
         })),
         traceparent: telemetry::trace::current_traceparent(),
     };

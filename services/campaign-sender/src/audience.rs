@@ -71,12 +71,7 @@ impl Audience {
     /// Each value that is wrong, with a pointer into the audience; an audience that selects nobody.
     pub fn validate(&self) -> Result<(), Vec<FieldError>> {
         let mut errors = Vec::new();
-        let is_empty = self.tags.is_empty()
-            && self.all_tags.is_empty()
-            && self.attributes.is_empty()
-            && self.phones.is_empty()
-            && !self.upload;
-        if is_empty {
+        if !self.gives_numbers() && !self.describes_contacts() {
             errors.push(error("", "audience_empty", "An audience needs at least one selector."));
         }
         check_tags("/tags", &self.tags, &mut errors);
@@ -113,6 +108,16 @@ impl Audience {
     /// How many of the listed numbers are none.
     pub fn invalid_numbers(&self) -> usize {
         self.phones.len() - self.numbers().count()
+    }
+
+    /// Whether numbers are given, as a list or a file.
+    pub(crate) fn gives_numbers(&self) -> bool {
+        self.upload || !self.phones.is_empty()
+    }
+
+    /// Whether contacts are described by what they have.
+    pub(crate) fn describes_contacts(&self) -> bool {
+        !(self.tags.is_empty() && self.all_tags.is_empty() && self.attributes.is_empty())
     }
 
     /// The attributes to look for, as PostgreSQL compares them.

@@ -6,7 +6,8 @@
 //!
 //! Invariants:
 //! - two drivers of one campaign are a waste and no danger: each step locks rows and looks again;
-//! - a tick is acknowledged when a driver is at the campaign, and comes back when another process is;
+//! - a tick is acknowledged when a driver is at the campaign, here or in another process; `next_look_at`, which
+//!   that driver moves, is the moment at which the sweep makes good for one that died;
 //! - nothing is fed for a campaign that is not running, in quiet hours, or after its end.
 
 mod advance;

@@ -149,24 +149,38 @@ fn number(cell: &str) -> Option<WaId> {
     phone(cell.trim_start_matches('\'')).map(WaId::new)
 }
 
-/// The values of a line.
+/// The values of a line. A value that begins with a quote ends with one, and a quote inside of it is
+/// written twice (RFC 4180).
 fn cells(text: &str, delimiter: u8) -> Result<Vec<String>, BadLine> {
-    // Inside of a quoted value a quote is written twice, so an odd one out is open.
-    if text.bytes().filter(|byte| *byte == b'"').count() % 2 == 1 {
-        return Err(BadLine::Quote);
+    let delimiter = char::from(delimiter);
+    let (mut cells, mut rest) = (Vec::new(), Some(text));
+    while let Some(text) = rest {
+        let mut value = String::new();
+        let mut tail = text;
+        if let Some(mut inside) = text.strip_prefix('"') {
+            loop {
+                let (part, behind) = inside.split_once('"').ok_or(BadLine::Quote)?;
+                value.push_str(part);
+                let Some(more) = behind.strip_prefix('"') else {
+                    tail = behind;
+                    break;
+                };
+                value.push('"');
+                inside = more;
+            }
+        }
+        let (plain, next) = match tail.split_once(delimiter) {
+            Some((plain, next)) => (plain, Some(next)),
+            None => (tail, None),
+        };
+        value.push_str(plain);
+        cells.push(value);
+        if cells.len() > MOST_COLUMNS {
+            return Err(BadLine::Columns);
+        }
+        rest = next;
     }
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(delimiter)
-        .buffer_capacity(text.len() + 1)
-        .from_reader(text.as_bytes());
-    let mut record = csv::StringRecord::new();
-    reader.read_record(&mut record).or(Err(BadLine::Encoding))?;
-    if record.len() > MOST_COLUMNS {
-        return Err(BadLine::Columns);
-    }
-    Ok(record.iter().map(str::to_owned).collect())
+    Ok(cells)
 }
 
 #[cfg(test)]

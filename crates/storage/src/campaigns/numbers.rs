@@ -57,8 +57,8 @@ impl Numbers {
         self.skipped.values().sum()
     }
 
-    /// Whether the kept numbers are what [`recount`] found. Why a campaign's rest was cancelled is not
-    /// written on its rows, and answers are not recounted.
+    /// Whether the kept numbers are what [`recount`] found. Why a campaign's messages were
+    /// cancelled is not written on them, and answers are not recounted.
     pub fn agrees_with(&self, recounted: &Self) -> bool {
         let comparable = |numbers: &Self| Self {
             skipped: numbers.cancelled_as_one(),
@@ -146,8 +146,8 @@ statement! {
          UNION ALL SELECT 'delivered', '', count(*) FROM r \
             WHERE COALESCE(delivered_at, read_at) IS NOT NULL \
          UNION ALL SELECT 'read', '', count(*) FROM r WHERE read_at IS NOT NULL \
-         UNION ALL SELECT 'skipped', 'cancelled', COALESCE(sum(size), 0)::bigint FROM campaign_chunks \
-            WHERE campaign_id = " [id: sql_types::Uuid] " AND state = 'cancelled'"
+         UNION ALL SELECT 'skipped', state, sum(size)::bigint FROM campaign_chunks \
+            WHERE campaign_id = " [id: sql_types::Uuid] " AND state IN ('cancelled', 'too_late') GROUP BY state"
     }
 }
 

@@ -14,7 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::ids::{CampaignId, ConnectionId, WorkspaceId};
 use uuid::Uuid;
 
-pub use self::actions::{By, Moved, cancel, drop_rest, pause, resume};
+pub use self::actions::{By, Dropped, Moved, cancel, drop_rest, pause, resume};
 pub use self::again::{Again, Resolution, resolve, retry_failed};
 
 use crate::StorageError;

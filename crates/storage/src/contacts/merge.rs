@@ -1,4 +1,7 @@
 //! Makes one contact of two that turned out to be the same person.
+//!
+//! Invariant: nothing that the person said is lost: whoever asked for no more campaigns in either row
+//! has asked for it in the one that stays.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{self, Timestamptz};
@@ -67,6 +70,26 @@ statement! {
     }
 }
 
+// The rows are locked. What both know, the one that stays knows better.
+statement! {
+    Unite(keeps: Uuid, goes: Uuid, now: DateTime<Utc>) -> () {
+        "UPDATE contacts k SET name = COALESCE(k.name, g.name), attributes = g.attributes || k.attributes, \
+         tags = ARRAY(SELECT DISTINCT t.tag COLLATE \"C\" FROM unnest(k.tags || g.tags) AS t (tag) ORDER BY 1), \
+         opted_out_at = LEAST(k.opted_out_at, g.opted_out_at), updated_at = GREATEST("
+        [now: Timestamptz] ", k.updated_at + interval '1 microsecond') FROM contacts g WHERE g.id = "
+        [goes: sql_types::Uuid] " AND k.id = " [keeps: sql_types::Uuid]
+    }
+}
+
+// Frozen recipients of campaigns keep the contact they were frozen with; from here they find the person.
+statement! {
+    Remember(keeps: Uuid, goes: Uuid) -> () {
+        "WITH moved AS (UPDATE contact_merges SET kept = " [keeps: sql_types::Uuid] " WHERE kept = "
+        [goes: sql_types::Uuid] ") INSERT INTO contact_merges (gone, kept) VALUES ("
+        [goes: sql_types::Uuid] ", " [keeps: sql_types::Uuid] ")"
+    }
+}
+
 statement! {
     DropContact(goes: Uuid) -> () {
         "DELETE FROM contacts WHERE id = " [goes: sql_types::Uuid]
@@ -94,6 +117,8 @@ pub(super) async fn merge(
     GrowThreads { keeps, goes, now }.execute(tx).await?;
     DropThreads { goes }.execute(tx).await?;
     MoveMessages { keeps, goes }.execute(tx).await?;
+    Unite { keeps, goes, now }.execute(tx).await?;
+    Remember { keeps, goes }.execute(tx).await?;
     DropContact { goes }.execute(tx).await?;
     Ok(())
 }

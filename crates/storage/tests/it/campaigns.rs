@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 use kernel::ids::{CampaignId, MessageId};
 use storage::StorageError;
-use storage::campaigns::standing::{self, By, Moved, Resolution, Status, Stop};
+use storage::campaigns::standing::{self, By, Dropped, Moved, Resolution, Status, Stop};
 use storage::campaigns::{self, Numbers};
 use storage::send_ledger::claim::{self, Claimed, Stream};
 use storage::send_ledger::doubt::{self, Verdict};
@@ -378,6 +378,24 @@ async fn only_failures_of_the_codes_given_are_tried_again_and_old_news_of_them_i
     assert_eq!(campaign.numbers(&world).await.accepted, 2);
 }
 
+/// A message whose attempt was presumed unsent cannot be retried; it must not hide those that can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_moves_as_many_as_it_may_whatever_lies_in_front_of_them() {
+    let world = World::new().await;
+    let campaign = Campaign::running(&world, 3, 0).await;
+    let mut claimed = claim_some(&world, &campaign, 3).await;
+    claimed.sort_by_key(|claimed| claimed.message_id);
+    for claimed in &claimed {
+        settle(&world, claimed, failed(131_057)).await;
+    }
+    let first = claimed[0].message_id.as_uuid();
+    world
+        .run(&format!("UPDATE outbound_messages SET wamid = 'wamid.A' WHERE id = '{first}'"))
+        .await;
+    assert_eq!(act!(world, retry_failed(campaign.id, &[131_057], 2)).recipients, 2);
+    assert_eq!(act!(world, retry_failed(campaign.id, &[131_057], 2)).recipients, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_decides_about_the_uncertain_and_meta_overrules_it() {
     let world = World::new().await;
@@ -420,7 +438,7 @@ async fn no_message_is_begun_after_the_campaigns_end() {
     let mut changes = campaigns::counts::Changes::default();
     (*conn)
         .transaction(async |tx| {
-            standing::drop_rest(tx, campaign.id, "too_late", &mut changes).await?;
+            standing::drop_rest(tx, campaign.id, Dropped::TooLate, &mut changes).await?;
             campaigns::counts::apply(tx, changes, now()).await
         })
         .await

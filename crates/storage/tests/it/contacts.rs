@@ -2,6 +2,7 @@
 
 use diesel_async::AsyncConnection;
 use kernel::{UserId, WaId};
+use serde_json::json;
 use storage::contacts::{self, Resolved, Sighting};
 use storage::conversations::{self, Growth};
 use storage::messages::{self, Direction, NewMessage};
@@ -97,6 +98,60 @@ async fn two_contacts_that_prove_to_be_one_person_are_merged_with_their_threads(
     let places: Vec<i64> = thread.iter().map(|message| message.sequence).collect();
     assert_eq!(places, [6, 5, 4, 3, 2, 1]);
     assert_eq!(threads[0].last_sequence, 6);
+}
+
+/// Whoever said no to one of two addresses has said no.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merged_person_stays_opted_out_and_keeps_what_was_known_of_both() {
+    let world = World::new().await;
+    let by_number = world.person("4915755512345");
+    let by_user = Sighting { wa_id: None, user_id: Some(UserId::new("DE.3")), ..by_number.clone() };
+    let goes = resolve(world.db.database(), vec![by_user.clone()]).await.remove(0).id;
+    let keeps = resolve(world.db.database(), vec![by_number.clone()]).await.remove(0).id;
+    world
+        .run(&format!(
+            "UPDATE contacts SET opted_out_at = '2026-01-02', tags = '{{left,vip}}', \
+             attributes = '{{\"city\": \"Bonn\", \"age\": 40}}' WHERE id = '{}';
+             UPDATE contacts SET tags = '{{new,vip}}', attributes = '{{\"city\": \"Berlin\"}}' \
+             WHERE id = '{}'",
+            goes.as_uuid(),
+            keeps.as_uuid()
+        ))
+        .await;
+    let both = Sighting { user_id: by_user.user_id.clone(), ..by_number };
+    resolve(world.db.database(), vec![both]).await;
+    let mut conn = world.conn().await;
+    let person = contacts::find(&mut conn, world.workspace, keeps).await.unwrap().unwrap();
+    assert_eq!(person.opted_out_at.unwrap().date_naive().to_string(), "2026-01-02");
+    assert_eq!(person.tags, ["left", "new", "vip"]);
+    assert_eq!(person.attributes, json!({ "city": "Berlin", "age": 40 }));
+    let known = format!("contact_merges WHERE gone = '{}'", goes.as_uuid());
+    assert_eq!(world.count(&known).await, 1);
+}
+
+/// Of three rows that become one, each step remembers who the person is now.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_merged_twice_is_still_found() {
+    let world = World::new().await;
+    let users = ["DE.4", "DE.5"].map(|user| Sighting {
+        wa_id: None,
+        user_id: Some(UserId::new(user)),
+        ..world.person("")
+    });
+    for sighting in &users {
+        resolve(world.db.database(), vec![sighting.clone()]).await;
+    }
+    for (number, user) in [("4915755512345", &users[0]), ("4915755512346", &users[1])] {
+        let by_number = world.person(number);
+        resolve(world.db.database(), vec![by_number.clone()]).await;
+        resolve(world.db.database(), vec![Sighting { wa_id: by_number.wa_id, ..user.clone() }])
+            .await;
+    }
+    // The second person's user moves to the first one's number.
+    let moved = Sighting { user_id: users[1].user_id.clone(), ..world.person("4915755512345") };
+    let person = resolve(world.db.database(), vec![moved]).await.remove(0);
+    let found = format!("contact_merges WHERE kept = '{}'", person.id.as_uuid());
+    assert_eq!((world.count("contacts").await, world.count(&found).await), (1, 3));
 }
 
 async fn write(world: &World, person: Resolved, count: i64) {

@@ -102,16 +102,20 @@ async fn change(
     if !moved.is_news() {
         return Ok(None);
     }
-    let event = announce::event(whose(caller, &campaign), action.event(), moved.status, now);
+    let why = action.reason().map(|reason| (BY_HAND, reason));
+    let event = announce::event(whose(caller, &campaign), action.event(), (moved.status, why), now);
     events::append(tx, std::slice::from_ref(&event), now).await?;
     Ok(Some(event))
 }
+
+/// Why a campaign stopped that a person stopped.
+const BY_HAND: &str = "by_hand";
 
 /// The caller, as the campaign's log names them.
 pub(super) fn by_hand(caller: &Caller, reason: Option<&str>) -> By {
     By {
         actor: caller.key.to_string(),
-        code: Some("by_hand".to_owned()),
+        code: Some(BY_HAND.to_owned()),
         reason: reason.map(str::to_owned),
     }
 }

@@ -12,6 +12,7 @@ use super::why::limit_of;
 use super::{Api, shown_time};
 use crate::audience::{About, Audience, Cap, Preview, PreviewError, preview};
 use crate::store::campaigns;
+use crate::template::Template;
 
 /// The people, and how long they take.
 #[derive(Debug, Serialize)]
@@ -48,7 +49,10 @@ pub(super) async fn show(
         serde_json::from_value(campaign.audience.clone()).map_err(Problem::internal)?;
     let cap = Option::zip(campaign.cap_messages, campaign.cap_days)
         .map(|(messages, days)| Cap { messages, days });
-    let about = About { campaign: Some(*id), cap, now };
+    // A draft's template may be none yet: then it needs nothing.
+    let template = serde_json::from_value::<Template>(campaign.template.clone());
+    let placeholders = template.map(|template| template.placeholders()).unwrap_or_default();
+    let about = About { campaign: Some(*id), cap, placeholders, now };
     let people = preview(&mut conn, caller.workspace, &audience, about).await.map_err(refused)?;
     let connection =
         connections::find(&mut conn, caller.workspace, campaign.connection_id()).await?;

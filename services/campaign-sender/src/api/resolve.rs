@@ -123,7 +123,8 @@ async fn decide(
     if again.status == campaign.status() {
         return Ok((again.recipients, None));
     }
-    let event = announce::event(whose(caller, &campaign), CAMPAIGN_RESUMED, again.status, now);
+    let event =
+        announce::event(whose(caller, &campaign), CAMPAIGN_RESUMED, (again.status, None), now);
     events::append(tx, std::slice::from_ref(&event), now).await?;
     Ok((again.recipients, Some(event)))
 }

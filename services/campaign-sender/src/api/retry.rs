@@ -60,16 +60,19 @@ pub(super) async fn failed(
         return Ok(HttpResponse::Ok().json(matched));
     }
     let codes: Vec<i32> = matched.by_code.into_keys().collect();
-    loop {
+    // Whoever fails again meanwhile is no part of this retry.
+    let mut left = matched.matched;
+    while left > 0 {
         let now = api.clock.now();
         let mut conn = api.db.connection().await?;
         let (moved, event) =
             (*conn).transaction(async |tx| again(tx, &caller, *id, &codes, now).await).await?;
         drop(conn);
         api.relay.publish(event.into_iter().collect()).await;
-        if moved < MOST {
+        if moved == 0 {
             break;
         }
+        left -= moved;
     }
     api.sender.nudge();
     api.ticks.tick(*id).await;
@@ -115,7 +118,8 @@ async fn again(
     if again.status == campaign.status() {
         return Ok((again.recipients, None));
     }
-    let event = announce::event(whose(caller, &campaign), CAMPAIGN_RESUMED, again.status, now);
+    let event =
+        announce::event(whose(caller, &campaign), CAMPAIGN_RESUMED, (again.status, None), now);
     events::append(tx, std::slice::from_ref(&event), now).await?;
     Ok((again.recipients, Some(event)))
 }

@@ -65,7 +65,8 @@ async fn begin(
     campaigns::update(tx, id, changes, now).await?;
     let entry = (caller.key.to_string(), "started", json!({}));
     log::append(tx, caller.workspace, id, entry, now).await?;
-    let event = announce::event(whose(caller, &campaign), CAMPAIGN_STARTED, Status::Preparing, now);
+    let event =
+        announce::event(whose(caller, &campaign), CAMPAIGN_STARTED, (Status::Preparing, None), now);
     events::append(tx, std::slice::from_ref(&event), now).await?;
     Ok(Some(event))
 }

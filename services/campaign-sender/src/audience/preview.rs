@@ -12,17 +12,20 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::Audience;
+use crate::template::{LONGEST, Placeholder};
 
 /// How many people a preview names.
 const SAMPLE: i64 = 5;
 
 /// What a preview goes by, beside the audience.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct About {
     /// Whose uploaded file counts.
     pub campaign: Option<CampaignId>,
     /// The cap on campaign messages to one person.
     pub cap: Option<Cap>,
+    /// What the template needs to know of each person.
+    pub placeholders: Vec<Placeholder>,
     /// Now.
     pub now: DateTime<Utc>,
 }
@@ -56,6 +59,8 @@ pub struct Skipped {
     pub opted_out: i64,
     /// Nothing is known to send to; part of the total.
     pub no_address: i64,
+    /// The template needs something that is not known of them, or that is too long; part of the total.
+    pub invalid_params: i64,
     /// They have had enough campaign messages lately; part of the total.
     pub frequency_cap: i64,
     /// Numbers given more than once; merged, so not part of the total.
@@ -86,8 +91,11 @@ pub enum PreviewError {
     Sample(#[from] serde_json::Error),
 }
 
+/// The counts in the order of [`Skipped`] behind the total, then the sample.
+type Row = (i64, i64, i64, i64, i64, i64, Value);
+
 #[derive(Deserialize)]
-struct Row {
+struct Sample {
     id: Option<Uuid>,
     name: Option<String>,
     wa_id: Option<String>,
@@ -97,28 +105,39 @@ statement! {
     Look(
         workspace: Uuid, campaign: Option<Uuid>, upload: bool, tags: Vec<String>, all_tags: Vec<String>,
         attributes: Value, excluded: Vec<String>, phones: Vec<String>,
-        cap: Option<i32>, since: DateTime<Utc>, sample: i64,
-    ) -> (BigInt, BigInt, BigInt, BigInt, Jsonb) {
-        "WITH given AS (SELECT g.wa_id, count(*) AS n FROM (SELECT unnest(" [phones: Array<Text>]
-        ") AS wa_id UNION ALL SELECT u.wa_id FROM campaign_uploads u WHERE u.campaign_id = "
+        needs: Vec<&'static str>, keys: Vec<String>, longest: i32, cap: Option<i32>, since: DateTime<Utc>,
+        sample: i64,
+    ) -> (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, Jsonb) {
+        "WITH given AS (SELECT g.wa_id, count(*) AS n, (array_agg(g.name ORDER BY g.line))[1] AS name, \
+                (array_agg(g.attributes ORDER BY g.line))[1] AS attributes \
+            FROM (SELECT unnest(" [phones: Array<Text>]
+        ") AS wa_id, NULL::text AS name, '{}'::jsonb AS attributes, NULL::integer AS line \
+            UNION ALL SELECT u.wa_id, u.name, u.attributes, u.line FROM campaign_uploads u WHERE u.campaign_id = "
         [campaign: Nullable<sql_types::Uuid>] " AND u.line >= 0 AND " [upload: Bool]
         ") g GROUP BY g.wa_id), \
-         people AS (SELECT c.id, c.name, c.wa_id, c.user_id, c.opted_out_at FROM contacts c \
-            WHERE c.workspace_id = " [workspace: sql_types::Uuid]
+         people AS (SELECT c.id, coalesce(g.name, c.name) AS name, c.wa_id, c.user_id, c.opted_out_at, \
+                c.attributes || coalesce(g.attributes, '{}') AS attributes \
+            FROM contacts c LEFT JOIN given g ON g.wa_id = c.wa_id WHERE c.workspace_id = " [workspace: sql_types::Uuid]
         " AND (c.tags && " [tags: Array<Text>]
         " OR (cardinality(" [all_tags: Array<Text>] ") > 0 AND c.tags @> " [all_tags: Array<Text>]
         ") OR (" [attributes: Jsonb] " <> '{}'::jsonb AND c.attributes @> " [attributes: Jsonb]
-        ") OR c.wa_id IN (SELECT wa_id FROM given)) AND NOT c.tags && " [excluded: Array<Text>]
-        " UNION ALL SELECT NULL, NULL, g.wa_id, NULL, NULL FROM given g WHERE NOT EXISTS \
+        ") OR g.wa_id IS NOT NULL) AND NOT c.tags && " [excluded: Array<Text>]
+        " UNION ALL SELECT NULL, g.name, g.wa_id, NULL, NULL, g.attributes FROM given g WHERE NOT EXISTS \
             (SELECT 1 FROM contacts c WHERE c.workspace_id = " [workspace: sql_types::Uuid]
         " AND c.wa_id = g.wa_id)), \
          judged AS (SELECT p.id, p.name, p.wa_id, CASE WHEN p.opted_out_at IS NOT NULL THEN 'opted_out' \
+            WHEN p.wa_id IS NULL AND p.user_id IS NULL THEN 'no_address' \
+            WHEN EXISTS (SELECT 1 FROM unnest(" [needs: Array<Text>] ", " [keys: Array<Text>]
+        ") AS t (source, key) WHERE coalesce(length(btrim(regexp_replace(CASE t.source WHEN 'name' THEN p.name \
+                WHEN 'phone' THEN '+' || p.wa_id ELSE p.attributes ->> t.key END, '\\s+', ' ', 'g'))), 0) \
+                NOT BETWEEN 1 AND " [longest: Integer] ") THEN 'invalid_params' \
             WHEN " [cap: Nullable<Integer>] " IS NOT NULL AND (SELECT count(*) FROM outbound_messages o \
                 WHERE o.workspace_id = " [workspace: sql_types::Uuid]
         " AND o.recipient = coalesce(p.wa_id, p.user_id) AND o.campaign_id IS NOT NULL \
                 AND o.state <> 'cancelled' AND o.created_at > " [since: Timestamptz]
         ") >= " [cap: Nullable<Integer>] " THEN 'frequency_cap' END AS skip FROM people p) \
          SELECT count(*), count(*) FILTER (WHERE skip = 'opted_out'), \
+            count(*) FILTER (WHERE skip = 'no_address'), count(*) FILTER (WHERE skip = 'invalid_params'), \
             count(*) FILTER (WHERE skip = 'frequency_cap'), \
             (SELECT coalesce(sum(n - 1), 0)::bigint FROM given), \
             (SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]') FROM (SELECT id, name, wa_id FROM judged \
@@ -138,6 +157,9 @@ pub async fn preview(
     about: About,
 ) -> Result<Preview, PreviewError> {
     let days = about.cap.map_or(1, |cap| cap.days);
+    // Whatever has a default can be said to everybody.
+    let needs: Vec<&Placeholder> =
+        about.placeholders.iter().filter(|placeholder| placeholder.default.is_none()).collect();
     let look = Look {
         workspace: workspace.as_uuid(),
         campaign: about.campaign.map(|id| id.as_uuid()),
@@ -147,19 +169,23 @@ pub async fn preview(
         attributes: audience.attributes_json(),
         excluded: audience.exclude.tags.clone(),
         phones: audience.numbers().map(|(_, number)| number).collect(),
+        needs: needs.iter().map(|placeholder| placeholder.source.as_str()).collect(),
+        keys: needs.iter().map(|placeholder| placeholder.source.key().to_owned()).collect(),
+        longest: i32::try_from(LONGEST).unwrap_or(i32::MAX),
         cap: about.cap.map(|cap| cap.messages),
         since: about.now - chrono::Days::new(u64::try_from(days).unwrap_or(1)),
         sample: SAMPLE,
     };
-    let (total, opted_out, frequency_cap, duplicate, sample): (i64, i64, i64, i64, Value) =
+    let (total, opted_out, no_address, invalid_params, frequency_cap, duplicate, sample): Row =
         look.get_result(conn).await.map_err(StorageError::from)?;
-    let rows: Vec<Row> = serde_json::from_value(sample)?;
+    let rows: Vec<Sample> = serde_json::from_value(sample)?;
     Ok(Preview {
         total,
-        sendable: total - opted_out - frequency_cap,
+        sendable: total - opted_out - no_address - invalid_params - frequency_cap,
         skipped: Skipped {
             opted_out,
-            no_address: 0,
+            no_address,
+            invalid_params,
             frequency_cap,
             duplicate,
             invalid: i64::try_from(audience.invalid_numbers()).unwrap_or(i64::MAX),

@@ -91,6 +91,20 @@ impl Engine {
         Ended::Stopping
     }
 
+    /// Sees to it that the sweep finds the campaign soon if the driver that has L5 dies; `false` when the
+    /// database cannot be told.
+    pub(super) async fn will_be_seen(&self, campaign: CampaignId) -> bool {
+        let by = self.parts.clock.now() + self.seen;
+        let told = match self.parts.db.connection().await {
+            Ok(mut conn) => work::rest_no_longer(&mut conn, campaign, by).await,
+            Err(away) => Err(away),
+        };
+        if let Err(away) = &told {
+            warn!(campaign.id = %campaign, error = %chain(away), "campaign waits for the database");
+        }
+        told.is_ok()
+    }
+
     async fn step(&self, campaign: CampaignId, pace: &mut Pace) -> Result<Next, EngineError> {
         let now = self.parts.clock.now();
         let work = {

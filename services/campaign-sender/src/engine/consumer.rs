@@ -22,8 +22,8 @@ impl Ticked {
         // A tick that names nobody hints at nothing.
         let Some(id) = uuid_field(&tick.campaign_id) else { return Verdict::Done };
         match self.drivers.look(CampaignId::from_uuid(id)).await {
-            Look::AtIt => Verdict::Done,
-            Look::Elsewhere => Verdict::Park { wait: BUSY },
+            Look::Somebody => Verdict::Done,
+            Look::Unknown => Verdict::Park { wait: BUSY },
         }
     }
 }

@@ -1,4 +1,7 @@
 //! The campaigns that this process advances: one task for each.
+//!
+//! Invariant: a driver leaves only when nobody woke it since its last look, and whoever wants to wake it
+//! either does or becomes the next driver: nothing that was asked for is forgotten in between.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,16 +19,16 @@ use tracing::{debug, warn};
 use super::advance::{Ended, Engine};
 use super::meters;
 
-/// How long a tick waits whose campaign another process is at.
+/// How long a tick waits when nobody could say who is at its campaign.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Whether somebody looks at a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    /// This process does.
-    AtIt,
-    /// Another one holds L5, or nobody could say.
-    Elsewhere,
+    /// This process does, or another one that holds L5.
+    Somebody,
+    /// Nobody could say.
+    Unknown,
 }
 
 /// A driver as others see it.
@@ -52,6 +55,45 @@ impl AtWork {
     }
 }
 
+/// The campaigns whose drivers are in this process.
+#[derive(Default)]
+struct Places(Mutex<HashMap<CampaignId, Arc<AtWork>>>);
+
+impl Places {
+    fn lock(&self) -> MutexGuard<'_, HashMap<CampaignId, Arc<AtWork>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The place of a new driver; none when there is one, which is woken.
+    fn enter(&self, campaign: CampaignId) -> Option<Arc<AtWork>> {
+        match self.lock().entry(campaign) {
+            Entry::Occupied(driver) => {
+                driver.get().wake();
+                None
+            }
+            Entry::Vacant(place) => Some(Arc::clone(place.insert(Arc::default()))),
+        }
+    }
+
+    /// Gives the place up, unless somebody woke its driver; `true` when it is given up.
+    fn leave(&self, campaign: CampaignId, at_work: &AtWork) -> bool {
+        let mut places = self.lock();
+        let is_woken = at_work.is_woken.load(Ordering::SeqCst);
+        if !is_woken {
+            places.remove(&campaign);
+        }
+        !is_woken
+    }
+
+    /// Gives the place up whatever happened, if it is still this driver's.
+    fn clear(&self, campaign: CampaignId, at_work: &Arc<AtWork>) {
+        let mut places = self.lock();
+        if places.get(&campaign).is_some_and(|holder| Arc::ptr_eq(holder, at_work)) {
+            places.remove(&campaign);
+        }
+    }
+}
+
 /// The drivers of this process; clones share them.
 #[derive(Clone)]
 pub(super) struct Drivers {
@@ -62,60 +104,52 @@ struct Shared {
     engine: Engine,
     locks: Locks,
     tasks: TaskTracker,
-    at_work: Mutex<HashMap<CampaignId, Arc<AtWork>>>,
+    places: Places,
 }
 
 impl Drivers {
     pub(super) fn new(engine: Engine, locks: Locks, tasks: TaskTracker) -> Self {
         meters::register();
-        Self { shared: Arc::new(Shared { engine, locks, tasks, at_work: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { engine, locks, tasks, places: Places::default() }) }
     }
 
     /// Makes this process look at the campaign, unless another one is at it.
     pub(super) async fn look(&self, campaign: CampaignId) -> Look {
+        let Some(at_work) = self.shared.places.enter(campaign) else { return Look::Somebody };
         let (answer, answered) = oneshot::channel();
-        let at_work = match self.shared.lock().entry(campaign) {
-            Entry::Occupied(driver) => {
-                driver.get().wake();
-                return Look::AtIt;
-            }
-            Entry::Vacant(place) => Arc::clone(place.insert(Arc::default())),
-        };
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
-            let place = Place { shared: &shared, campaign };
+            let place = Place { places: &shared.places, campaign, at_work: &at_work };
             shared.drive(campaign, &at_work, answer).await;
             drop(place);
         });
         // A driver that fell over without an answer is as good as none.
-        answered.await.unwrap_or(Look::Elsewhere)
+        answered.await.unwrap_or(Look::Unknown)
     }
 }
 
-/// A driver's entry, which leaves with it, however it ends.
+/// A driver's place, which it gives up however it ends.
 struct Place<'a> {
-    shared: &'a Shared,
+    places: &'a Places,
     campaign: CampaignId,
+    at_work: &'a Arc<AtWork>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.shared.lock().remove(&self.campaign);
+        self.places.clear(self.campaign, self.at_work);
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, HashMap<CampaignId, Arc<AtWork>>> {
-        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Holds L5 for one tenure after the other, until there is nothing to do for long.
     async fn drive(&self, campaign: CampaignId, at_work: &AtWork, answer: oneshot::Sender<Look>) {
         let mut answer = Some(answer);
         loop {
             let name = LockName::CampaignSend(campaign);
             let work = async || {
-                let is_heard = answer.take().is_none_or(|answer| answer.send(Look::AtIt).is_ok());
+                let is_heard =
+                    answer.take().is_none_or(|answer| answer.send(Look::Somebody).is_ok());
                 if !is_heard {
                     debug!(campaign.id = %campaign, "nobody waits for the driver any more");
                 }
@@ -128,6 +162,13 @@ impl Shared {
                 Ok(Locked::Ran(ended)) => ended,
                 Ok(Locked::Busy) => {
                     debug!(campaign.id = %campaign, "another process is at the campaign");
+                    let look = match self.engine.will_be_seen(campaign).await {
+                        true => Look::Somebody,
+                        false => Look::Unknown,
+                    };
+                    if answer.take().is_some_and(|answer| answer.send(look).is_err()) {
+                        debug!(campaign.id = %campaign, "nobody waits for the answer any more");
+                    }
                     return;
                 }
                 Ok(Locked::Lost(_)) => return,
@@ -136,12 +177,30 @@ impl Shared {
                     return;
                 }
             };
-            let is_asked_for = at_work.is_woken.load(Ordering::SeqCst);
             match ended {
                 Ended::Tenure => (),
-                Ended::Resting if is_asked_for => (),
+                Ended::Resting if !self.places.leave(campaign, at_work) => (),
                 Ended::Resting | Ended::Stopping => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_woken_after_its_last_look_does_not_leave() {
+        let (places, campaign) = (Places::default(), CampaignId::new());
+        let driver = places.enter(campaign).unwrap();
+        driver.looks();
+        assert!(places.enter(campaign).is_none(), "there is one driver");
+        assert!(!places.leave(campaign, &driver), "it was woken");
+        driver.looks();
+        assert!(places.leave(campaign, &driver));
+        let next = places.enter(campaign);
+        places.clear(campaign, &driver);
+        assert!(next.is_some() && places.enter(campaign).is_none(), "the next one keeps its place");
     }
 }

@@ -6,7 +6,7 @@ use diesel_async::AsyncConnection;
 use serde_json::json;
 use storage::AsyncPgConnection;
 use storage::campaigns::counts::{self, Changes};
-use storage::campaigns::standing::{self, Status};
+use storage::campaigns::standing::{self, Dropped, Status};
 use storage::events::Event;
 use tracing::info;
 
@@ -15,9 +15,6 @@ use super::advance::Engine;
 use super::freezing::announced;
 use crate::store::ending;
 use crate::store::work::{self, Change, Work};
-
-/// Why whoever is left is skipped once a campaign's end has passed.
-const TOO_LATE: &str = "too_late";
 
 impl Engine {
     /// Completes the campaign if nobody's turn is open; `true` when it does not run any more.
@@ -58,7 +55,7 @@ async fn complete(
     let detail = json!({ "accepted": left.accepted, "failed_or_uncertain": left.issues });
     work::change(tx, work, change, detail, now).await?;
     info!(campaign.id = %work.id, workspace.id = %work.workspace, status = to.as_str(), "campaign completed");
-    Ok((true, Some(announced(tx, work, CAMPAIGN_COMPLETED, to, now).await?)))
+    Ok((true, Some(announced(tx, work, CAMPAIGN_COMPLETED, (to, None), now).await?)))
 }
 
 async fn expire(
@@ -70,9 +67,10 @@ async fn expire(
         return Ok(());
     }
     let mut changes = Changes::default();
-    let recipients = standing::drop_rest(tx, work.id, TOO_LATE, &mut changes).await?;
+    let recipients = standing::drop_rest(tx, work.id, Dropped::TooLate, &mut changes).await?;
     if recipients > 0 {
-        work::note(tx, work, TOO_LATE, json!({ "recipients": recipients }), now).await?;
+        let detail = json!({ "recipients": recipients });
+        work::note(tx, work, Dropped::TooLate.as_str(), detail, now).await?;
     }
     counts::apply(tx, changes, now).await?;
     Ok(())

@@ -1,10 +1,10 @@
 //! Hands chunks to the send ledger, each as a whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
-use kernel::ids::ContactId;
+use kernel::ids::{ContactId, MessageId};
 use sending::Content;
 use storage::AsyncPgConnection;
 use storage::campaigns::counts::{self, Changes, End};
@@ -16,7 +16,7 @@ use storage::send_ledger::{self, NewOutbound, Source};
 
 use super::advance::Engine;
 use super::{EngineError, meters};
-use crate::store::feeding::{self, Addressee};
+use crate::store::feeding::{self, Addressee, Person};
 use crate::store::work::Work;
 use crate::template::{Rendered, Template};
 
@@ -30,6 +30,9 @@ pub(super) enum Feeding {
     /// No chunk may be fed now.
     NoChunk,
 }
+
+/// Why one of two recipients is skipped who proved to be one person since the audience was frozen.
+const DUPLICATE: &str = "duplicate";
 
 /// Whom a chunk's messages go to, and who is skipped, why.
 struct Sorted {
@@ -72,8 +75,12 @@ async fn feed(
     }
     let Some(chunk) = feeding::next(tx, work, now).await? else { return Ok(Feeding::NoChunk) };
     let addressees = feeding::addressees(tx, work, chunk).await?;
-    let Sorted { fit, skipped } = sort(tx, work, template, addressees, now).await?;
-    let fed = hand_over(tx, work, template, fit, now).await?;
+    let Sorted { fit, mut skipped } = sort(tx, work, template, addressees, now).await?;
+    let places: Vec<(MessageId, i32)> = fit.iter().map(|(who, _)| (who.id, who.n)).collect();
+    let made = hand_over(tx, work, template, fit, now).await?;
+    // Somebody else feeds the same person at this moment, from another chunk.
+    let refused = places.into_iter().filter(|(id, _)| !made.contains(id));
+    skipped.extend(refused.map(|(_, n)| (n, DUPLICATE)));
     feeding::skip(tx, work, &skipped).await?;
     feeding::fed(tx, work, chunk).await?;
     let mut changes = Changes::default();
@@ -81,7 +88,7 @@ async fn feed(
         changes.ended(work.id, &End::Skipped(reason.to_owned()), 1);
     }
     counts::apply(tx, changes, now).await?;
-    Ok(Feeding::Fed(fed))
+    Ok(Feeding::Fed(made.len()))
 }
 
 /// Looks once more who may be sent to.
@@ -92,38 +99,46 @@ async fn sort(
     addressees: Vec<Addressee>,
     now: DateTime<Utc>,
 ) -> Result<Sorted, EngineError> {
-    let there = feeding::keep(tx, work, &addressees).await?;
+    let people = feeding::keep(tx, work, &addressees).await?;
+    let mut had_one = feeding::had_one(tx, work, &people).await?;
     let over_cap = match work.cap {
         Some(cap) => feeding::over_cap(tx, work, cap, &addressees, now).await?,
         None => Default::default(),
     };
     let mut sorted = Sorted { fit: Vec::new(), skipped: Vec::new() };
-    for addressee in addressees {
-        let reason = match there.get(&addressee.contact) {
-            // Merged with somebody else, or erased.
+    for mut addressee in addressees {
+        let reason = match people.get(&addressee.contact) {
+            // Erased.
             None => Some("no_address"),
-            Some(true) => Some("opted_out"),
-            Some(false) => over_cap.contains(&addressee.id).then_some("frequency_cap"),
+            Some(Person { has_opted_out: true, .. }) => Some("opted_out"),
+            Some(Person { contact, .. }) => {
+                addressee.contact = *contact;
+                let is_over_cap = over_cap.contains(&addressee.id).then_some("frequency_cap");
+                had_one.contains(contact).then_some(DUPLICATE).or(is_over_cap)
+            }
         };
         match (reason, template.render(&addressee.values)) {
             (Some(reason), _) => sorted.skipped.push((addressee.n, reason)),
-            (None, Ok(rendered)) => sorted.fit.push((addressee, rendered)),
+            (None, Ok(rendered)) => {
+                had_one.insert(addressee.contact);
+                sorted.fit.push((addressee, rendered));
+            }
             (None, Err(_unfit)) => sorted.skipped.push((addressee.n, "invalid_params")),
         }
     }
     Ok(sorted)
 }
 
-/// Writes the messages into their threads and the ledger; returns how many.
+/// Writes the messages into their threads and the ledger; returns which.
 async fn hand_over(
     tx: &mut AsyncPgConnection,
     work: &Work,
     template: &Template,
     fit: Vec<(Addressee, Rendered)>,
     now: DateTime<Utc>,
-) -> Result<usize, EngineError> {
+) -> Result<HashSet<MessageId>, EngineError> {
     if fit.is_empty() {
-        return Ok(0);
+        return Ok(HashSet::new());
     }
     let growths = fit.iter().map(|(addressee, _)| Growth {
         workspace_id: work.workspace,
@@ -152,7 +167,7 @@ async fn hand_over(
     if !said.is_empty() {
         messages::insert(tx, said, now).await?;
     }
-    Ok(made.len())
+    Ok(made)
 }
 
 fn in_ledger(work: &Work, addressee: Addressee, thread: &Grown, content: Vec<u8>) -> NewOutbound {

@@ -14,7 +14,7 @@ use super::EngineError;
 use super::advance::{Engine, Next};
 use crate::announce::{self, Whose};
 use crate::audience::Audience;
-use crate::store::freezing::{self, Frozen, Place};
+use crate::store::freezing::{self, Frozen, Place, Span};
 use crate::store::work::{self, Change, Work};
 use crate::template::{Placeholder, Template};
 
@@ -38,7 +38,7 @@ impl Engine {
                     if !work::change(tx, work, change, detail, now).await? {
                         return Ok(None);
                     }
-                    announced(tx, work, CAMPAIGN_STARTED, change.to, now).await.map(Some)
+                    announced(tx, work, CAMPAIGN_STARTED, (change.to, None), now).await.map(Some)
                 })
                 .await?
         };
@@ -46,7 +46,7 @@ impl Engine {
         Ok(Next::Again)
     }
 
-    /// One step of freezing: the next contacts of the workspace.
+    /// One step of freezing: the next people of the audience.
     pub(super) async fn freeze(
         &self,
         work: &Work,
@@ -55,20 +55,45 @@ impl Engine {
         let audience: Audience = serde_json::from_value(work.audience.clone())?;
         let template: Template = serde_json::from_value(work.template.clone())?;
         let placeholders = template.placeholders();
-        let zones = {
+        let is_at_numbers = audience.gives_numbers() && work.prepared.contact.is_none();
+        let numbers =
+            if is_at_numbers { Some(self.enrol(work, &audience, now).await?) } else { None };
+        let zones = if work.is_local_time {
             let mut conn = self.parts.db.connection().await?;
-            if work.prepared_through.is_none() {
-                enrol(&mut conn, work, &audience, now).await?;
-            }
-            if work.is_local_time { work::zones(&mut conn).await? } else { Vec::new() }
+            work::zones(&mut conn).await?
+        } else {
+            Vec::new()
         };
         let whom = (&audience, placeholders.as_slice());
         let news = {
             let mut conn = self.parts.db.connection().await?;
-            (*conn).transaction(async |tx| step(tx, work, whom, &zones, now).await).await?
+            let step = async |tx: &mut AsyncPgConnection| {
+                step(tx, work, whom, numbers.as_ref(), &zones, now).await
+            };
+            (*conn).transaction(step).await?
         };
         self.publish(news).await;
         Ok(Next::Again)
+    }
+
+    /// Makes contacts of the next numbers: by itself, so that whoever writes to us for the first time
+    /// meanwhile does not wait for the whole step.
+    async fn enrol(
+        &self,
+        work: &Work,
+        audience: &Audience,
+        now: DateTime<Utc>,
+    ) -> Result<Span, EngineError> {
+        let after = work.prepared.number.clone();
+        let mut conn = self.parts.db.connection().await?;
+        let enrolled = (*conn).transaction(async |tx| {
+            if after.is_none() {
+                freezing::list(tx, work.id, audience).await?;
+            }
+            freezing::plan_anew(tx).await?;
+            freezing::enrol(tx, work, audience, after.unwrap_or_default(), now).await
+        });
+        Ok(enrolled.await?)
     }
 
     pub(super) async fn publish(&self, news: Option<Event>) {
@@ -76,34 +101,21 @@ impl Engine {
     }
 }
 
-/// Makes contacts of all given numbers, before the walk over the contacts begins.
-async fn enrol(
-    conn: &mut AsyncPgConnection,
-    work: &Work,
-    audience: &Audience,
-    now: DateTime<Utc>,
-) -> Result<(), EngineError> {
-    freezing::list(conn, work.id, audience).await?;
-    let mut after = String::new();
-    while let Some(last) = freezing::enrol(conn, work, audience, after, now).await? {
-        after = last;
-    }
-    Ok(())
-}
-
 async fn step(
     tx: &mut AsyncPgConnection,
     work: &Work,
     whom: (&Audience, &[Placeholder]),
+    numbers: Option<&Span>,
     zones: &[String],
     now: DateTime<Utc>,
 ) -> Result<Option<Event>, EngineError> {
     let Some(place) = freezing::pin(tx, work.id).await? else { return Ok(None) };
     // Paused meanwhile, or another worker took this step.
-    if place.status != Status::Preparing.as_str() || place.through != work.prepared_through {
+    if place.status != Status::Preparing.as_str() || place.through != work.prepared {
         return Ok(None);
     }
-    let frozen = freezing::freeze(tx, work, whom, &place, zones).await?;
+    freezing::plan_anew(tx).await?;
+    let frozen = freezing::freeze(tx, work, whom, (&place, numbers), zones).await?;
     freezing::advance(tx, work.id, &frozen, now).await?;
     let news =
         if frozen.is_all { finish(tx, work, whom.0, &place, &frozen, now).await? } else { None };
@@ -137,19 +149,19 @@ async fn finish(
     if total > 0 {
         return Ok(None);
     }
-    announced(tx, work, CAMPAIGN_NEEDS_ATTENTION, to, now).await.map(Some)
+    announced(tx, work, CAMPAIGN_NEEDS_ATTENTION, (to, reason), now).await.map(Some)
 }
 
-/// Appends the event that the campaign is in `status` now.
+/// Appends the event that says where the campaign stands now, and why.
 pub(super) async fn announced(
     tx: &mut AsyncPgConnection,
     work: &Work,
     event_type: &'static str,
-    status: Status,
+    standing: (Status, Option<(&str, &str)>),
     now: DateTime<Utc>,
 ) -> Result<Event, EngineError> {
     let whose = Whose { workspace: work.workspace, connection: work.connection, campaign: work.id };
-    let event = announce::event(whose, event_type, status, now);
+    let event = announce::event(whose, event_type, standing, now);
     events::append(tx, std::slice::from_ref(&event), now).await?;
     Ok(event)
 }

@@ -138,22 +138,35 @@ pub(crate) async fn addressees(
         .collect())
 }
 
+// A recipient who was frozen as somebody who is another one by now is that one.
 statement! {
-    Keep(workspace: Uuid, contacts: Vec<Uuid>) -> (sql_types::Uuid, Bool) {
-        "SELECT id, opted_out_at IS NOT NULL FROM contacts WHERE workspace_id = " [workspace: sql_types::Uuid]
-        " AND id = ANY(" [contacts: Array<sql_types::Uuid>] ") ORDER BY id FOR KEY SHARE"
+    Keep(workspace: Uuid, contacts: Vec<Uuid>) -> (sql_types::Uuid, sql_types::Uuid, Bool) {
+        "SELECT s.id, c.id, c.opted_out_at IS NOT NULL FROM unnest(" [contacts: Array<sql_types::Uuid>]
+        ") AS s (id) LEFT JOIN contact_merges m ON m.gone = s.id JOIN contacts c \
+            ON c.id = coalesce(m.kept, s.id) AND c.workspace_id = " [workspace: sql_types::Uuid]
+        " ORDER BY c.id FOR KEY SHARE OF c"
     }
 }
 
 statement! {
-    KeepAlone(workspace: Uuid, contacts: Vec<Uuid>) -> (sql_types::Uuid, Bool) {
-        "SELECT id, opted_out_at IS NOT NULL FROM contacts WHERE workspace_id = " [workspace: sql_types::Uuid]
-        " AND id = ANY(" [contacts: Array<sql_types::Uuid>] ") ORDER BY id FOR NO KEY UPDATE"
+    KeepAlone(workspace: Uuid, contacts: Vec<Uuid>) -> (sql_types::Uuid, sql_types::Uuid, Bool) {
+        "SELECT s.id, c.id, c.opted_out_at IS NOT NULL FROM unnest(" [contacts: Array<sql_types::Uuid>]
+        ") AS s (id) LEFT JOIN contact_merges m ON m.gone = s.id JOIN contacts c \
+            ON c.id = coalesce(m.kept, s.id) AND c.workspace_id = " [workspace: sql_types::Uuid]
+        " ORDER BY c.id FOR NO KEY UPDATE OF c"
     }
 }
 
-/// Who of the contacts is still there, and who has opted out. They stay until the transaction ends;
-/// where a cap counts messages, two campaigns count one person one after the other.
+/// Who a recipient is now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Person {
+    pub(crate) contact: ContactId,
+    pub(crate) has_opted_out: bool,
+}
+
+/// Who the recipients are now, by the contacts they were frozen with; whoever was erased is missing. They
+/// stay until the transaction ends; where a cap counts messages, two campaigns count one person one after
+/// the other.
 ///
 /// # Errors
 ///
@@ -162,14 +175,52 @@ pub(crate) async fn keep(
     tx: &mut AsyncPgConnection,
     work: &Work,
     addressees: &[Addressee],
-) -> Result<HashMap<ContactId, bool>, StorageError> {
-    let workspace = work.workspace.as_uuid();
-    let contacts = addressees.iter().map(|a| a.contact.as_uuid()).collect();
-    let rows: Vec<(Uuid, bool)> = match work.cap {
-        Some(_) => KeepAlone { workspace, contacts }.load(tx).await?,
-        None => Keep { workspace, contacts }.load(tx).await?,
-    };
-    Ok(rows.into_iter().map(|(id, is_out)| (ContactId::from_uuid(id), is_out)).collect())
+) -> Result<HashMap<ContactId, Person>, StorageError> {
+    let mut people = HashMap::with_capacity(addressees.len());
+    let mut contacts: Vec<Uuid> = addressees.iter().map(|a| a.contact.as_uuid()).collect();
+    // Who became another one while we waited for the row is found as that one by a second look.
+    for _look in 0..2 {
+        if contacts.is_empty() {
+            break;
+        }
+        let wanted = contacts.clone();
+        let workspace = work.workspace.as_uuid();
+        let rows: Vec<(Uuid, Uuid, bool)> = match work.cap {
+            Some(_) => KeepAlone { workspace, contacts: wanted }.load(tx).await?,
+            None => Keep { workspace, contacts: wanted }.load(tx).await?,
+        };
+        people.extend(rows.into_iter().map(|(frozen, contact, has_opted_out)| {
+            let contact = ContactId::from_uuid(contact);
+            (ContactId::from_uuid(frozen), Person { contact, has_opted_out })
+        }));
+        contacts.retain(|id| !people.contains_key(&ContactId::from_uuid(*id)));
+    }
+    Ok(people)
+}
+
+statement! {
+    HadOne(campaign: Uuid, contacts: Vec<Uuid>) -> sql_types::Uuid {
+        "WITH names AS (SELECT m.kept, m.gone AS name FROM contact_merges m WHERE m.kept = ANY("
+        [contacts: Array<sql_types::Uuid>] ") UNION SELECT m.kept, m.kept FROM contact_merges m \
+            WHERE m.kept = ANY(" [contacts: Array<sql_types::Uuid>] ")) \
+         SELECT DISTINCT n.kept FROM names n JOIN campaign_recipients r ON r.campaign_id = "
+        [campaign: sql_types::Uuid] " AND r.contact_id = n.name JOIN outbound_messages o ON o.id = r.id"
+    }
+}
+
+/// Who of the kept people has a message of this campaign already, because they were frozen as two.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub(crate) async fn had_one(
+    tx: &mut AsyncPgConnection,
+    work: &Work,
+    people: &HashMap<ContactId, Person>,
+) -> Result<HashSet<ContactId>, StorageError> {
+    let contacts = people.values().map(|person| person.contact.as_uuid()).collect();
+    let ids: Vec<Uuid> = HadOne { campaign: work.id.as_uuid(), contacts }.load(tx).await?;
+    Ok(ids.into_iter().map(ContactId::from_uuid).collect())
 }
 
 statement! {

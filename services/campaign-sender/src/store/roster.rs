@@ -100,20 +100,22 @@ statement! {
     ) -> Row {
         "SELECT n, id, contact_id, recipient_kind, recipient, name, state, reason, error_code, \
          accepted_at, sent_at, delivered_at, read_at, failed_at FROM (\
-         SELECT r.n, r.id, r.contact_id, r.recipient_kind, r.recipient, p.name, CASE \
-         WHEN r.skip_reason IS NOT NULL OR o.state = 'cancelled' \
-           OR (o.id IS NULL AND k.state = 'cancelled') THEN 'skipped' \
+         SELECT r.n, r.id, COALESCE(g.kept, r.contact_id) AS contact_id, r.recipient_kind, r.recipient, p.name, CASE \
+         WHEN COALESCE(o.state, 'cancelled') = 'cancelled' AND r.skip_reason IS NOT NULL OR o.state = 'cancelled' \
+           OR (o.id IS NULL AND k.state IN ('cancelled', 'too_late')) THEN 'skipped' \
          WHEN o.id IS NULL OR o.state IN ('ready', 'held') THEN 'pending' \
          WHEN o.state = 'sending' THEN 'in_flight' WHEN o.state = 'unknown' THEN 'uncertain' \
          ELSE o.state END AS state, \
-         CASE WHEN r.skip_reason IS NOT NULL THEN r.skip_reason \
-         WHEN o.state = 'cancelled' OR (o.id IS NULL AND k.state = 'cancelled') THEN 'cancelled' \
+         CASE WHEN COALESCE(o.state, 'cancelled') = 'cancelled' AND r.skip_reason IS NOT NULL THEN r.skip_reason \
+         WHEN o.state = 'cancelled' THEN 'cancelled' \
+         WHEN o.id IS NULL AND k.state IN ('cancelled', 'too_late') THEN k.state \
          END AS reason, \
          CASE WHEN o.state = 'failed' THEN o.error_code END AS error_code, \
          o.accepted_at, o.sent_at, o.delivered_at, o.read_at, o.failed_at \
          FROM campaign_recipients r LEFT JOIN outbound_messages o ON o.id = r.id \
          LEFT JOIN campaign_chunks k ON k.campaign_id = r.campaign_id AND k.chunk = r.chunk \
-         LEFT JOIN contacts p ON p.id = r.contact_id \
+         LEFT JOIN contact_merges g ON g.gone = r.contact_id \
+         LEFT JOIN contacts p ON p.id = COALESCE(g.kept, r.contact_id) \
          WHERE r.campaign_id = " [campaign: sql_types::Uuid] " AND r.n > " [after: Integer]
         " AND r.n <= " [through: Integer] ") AS s WHERE state = ANY(COALESCE("
         [states: Nullable<Array<Text>>] ", ARRAY[state])) AND COALESCE(error_code = ANY("

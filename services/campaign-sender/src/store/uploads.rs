@@ -191,7 +191,7 @@ statement! {
         " WHEN 'failed' THEN o.state = 'failed' \
           WHEN 'not_read' THEN o.state = 'accepted' AND o.read_at IS NULL \
           ELSE r.skip_reason IS NOT NULL OR o.state = 'cancelled' \
-          OR (o.id IS NULL AND k.state = 'cancelled') END"
+          OR (o.id IS NULL AND k.state IN ('cancelled', 'too_late')) END"
     }
 }
 

@@ -13,6 +13,7 @@ use storage::campaigns::standing::Status;
 use storage::send_ledger::OnDoubt;
 use uuid::Uuid;
 
+use super::freezing::Through;
 use super::log;
 use crate::audience::Cap;
 
@@ -33,7 +34,8 @@ pub(crate) struct Work {
     pub(crate) is_local_time: bool,
     pub(crate) quiet: Option<(NaiveTime, NaiveTime)>,
     pub(crate) ends_at: Option<DateTime<Utc>>,
-    pub(crate) prepared_through: Option<Uuid>,
+    /// How far the audience is frozen.
+    pub(crate) prepared: Through,
     pub(crate) next_look_at: Option<DateTime<Utc>>,
     /// The first moment at which somebody may be sent to; none without a schedule.
     pub(crate) due_at: Option<DateTime<Utc>>,
@@ -53,7 +55,7 @@ type Row = (
         Option<NaiveTime>,
         Option<DateTime<Utc>>,
     ),
-    (Option<Uuid>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<i32>, i64),
+    (Option<String>, Option<Uuid>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<i32>, i64),
 );
 
 // The earliest zone on earth is 14 hours ahead of UTC: there a day begins first.
@@ -61,11 +63,12 @@ statement! {
     Read(id: Uuid) -> (
         (sql_types::Uuid, sql_types::Uuid, Text, Jsonb, Jsonb, Text, Nullable<Integer>, Nullable<Integer>),
         (Nullable<Timestamp>, Text, Bool, Nullable<Time>, Nullable<Time>, Nullable<Timestamptz>),
-        (Nullable<sql_types::Uuid>, Nullable<Timestamptz>, Nullable<Timestamptz>, Nullable<Integer>, BigInt),
+        (Nullable<Text>, Nullable<sql_types::Uuid>, Nullable<Timestamptz>, Nullable<Timestamptz>,
+            Nullable<Integer>, BigInt),
     ) {
         "SELECT c.workspace_id, c.connection_id, c.status, c.template, c.audience, c.on_uncertain, \
             c.cap_messages, c.cap_days, c.scheduled_for, c.time_zone, c.is_local_time, c.quiet_from, \
-            c.quiet_to, c.ends_at, c.prepared_through, c.next_look_at, \
+            c.quiet_to, c.ends_at, c.prepared_number, c.prepared_through, c.next_look_at, \
             CASE WHEN c.is_local_time THEN c.scheduled_for AT TIME ZONE 'UTC' - interval '14 hours' \
                 ELSE c.scheduled_for AT TIME ZONE c.time_zone END, \
             l.whatsapp_api_per_minute, (SELECT count(*) FROM outbound_messages o \
@@ -101,7 +104,7 @@ impl Work {
                 cap_days,
             ),
             (scheduled_for, time_zone, is_local_time, quiet_from, quiet_to, ends_at),
-            (prepared_through, next_look_at, due_at, per_minute, open),
+            (number, contact, next_look_at, due_at, per_minute, open),
         ) = row;
         Some(Self {
             id,
@@ -121,7 +124,7 @@ impl Work {
             is_local_time,
             quiet: quiet_from.zip(quiet_to),
             ends_at,
-            prepared_through,
+            prepared: Through { number, contact },
             next_look_at,
             due_at,
             per_minute,
@@ -171,6 +174,27 @@ pub(crate) async fn rest(
     waits_for: Option<&'static str>,
 ) -> Result<(), StorageError> {
     Rest { id: id.as_uuid(), at, waits_for }.execute(conn).await?;
+    Ok(())
+}
+
+statement! {
+    RestNoLonger(id: Uuid, by: DateTime<Utc>) -> () {
+        "UPDATE campaigns SET next_look_at = " [by: Timestamptz] " WHERE id = " [id: sql_types::Uuid]
+        " AND status IN ('scheduled', 'preparing', 'running') AND next_look_at > " [by: Timestamptz]
+    }
+}
+
+/// Says that somebody must look at the campaign again at `by`, if not earlier.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub(crate) async fn rest_no_longer(
+    conn: &mut AsyncPgConnection,
+    id: CampaignId,
+    by: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    RestNoLonger { id: id.as_uuid(), by }.execute(conn).await?;
     Ok(())
 }
 

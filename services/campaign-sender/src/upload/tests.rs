@@ -68,6 +68,18 @@ fn a_hostile_line_costs_itself_and_no_more() {
 }
 
 #[test]
+fn values_are_cut_at_delimiters_outside_of_quotes() {
+    let read = |line| cells(line, b',').unwrap();
+    assert_eq!(
+        read("a,,\"b,c\",\"say \"\"hi\"\"\",5\" pipe,"),
+        ["a", "", "b,c", "say \"hi\"", "5\" pipe", ""]
+    );
+    assert_eq!(read("\"\",\"x\"y"), ["", "xy"]);
+    assert_eq!(cells("a,\"b,c", b','), Err(BadLine::Quote));
+    assert_eq!(cells("\"\"\"", b','), Err(BadLine::Quote));
+}
+
+#[test]
 fn memory_holds_one_line_whatever_the_file_is() {
     let mut lines = Lines::default();
     for _ in 0..1_000 {

@@ -254,19 +254,48 @@ pub async fn cancel(
     }
     set(tx, campaign, Status::Cancelled, Some(by), now).await?;
     let mut changes = Changes::default();
-    let skipped = drop_rest(tx, campaign, CANCELLED, &mut changes).await?;
+    let skipped = drop_rest(tx, campaign, Dropped::Cancelled, &mut changes).await?;
     log(tx, campaign, by, "cancelled", skipped, now).await?;
     let moved = moved(tx, campaign, before, Status::Cancelled, skipped).await?;
     counts::apply(tx, changes, now).await?;
     Ok(Some(moved))
 }
 
+/// Why whoever is left of a campaign is not sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// Somebody cancelled it.
+    Cancelled,
+    /// Its end has passed.
+    TooLate,
+}
+
+impl Dropped {
+    /// As stored, counted and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => CANCELLED,
+            Self::TooLate => "too_late",
+        }
+    }
+}
+
 statement! {
-    CancelChunks(campaign: Uuid) -> Integer {
+    CancelChunks(campaign: Uuid, state: &'static str) -> Integer {
         "WITH mine AS (SELECT chunk FROM campaign_chunks WHERE campaign_id = "
         [campaign: sql_types::Uuid] " AND state = 'waiting' ORDER BY chunk FOR UPDATE) \
-         UPDATE campaign_chunks c SET state = 'cancelled' FROM mine WHERE c.campaign_id = "
+         UPDATE campaign_chunks c SET state = " [state: Text] " FROM mine WHERE c.campaign_id = "
         [campaign: sql_types::Uuid] " AND c.chunk = mine.chunk RETURNING c.size"
+    }
+}
+
+// A message that is cancelled tells nobody why; its recipient does.
+statement! {
+    Explain(campaign: Uuid, reason: &'static str) -> () {
+        "WITH mine AS (SELECT id FROM outbound_messages WHERE campaign_id = "
+        [campaign: sql_types::Uuid] " AND state IN ('ready', 'held') ORDER BY id FOR UPDATE) \
+         UPDATE campaign_recipients r SET skip_reason = " [reason: Text]
+        " FROM mine WHERE r.id = mine.id AND r.campaign_id = " [campaign: sql_types::Uuid]
     }
 }
 
@@ -279,10 +308,14 @@ statement! {
 pub async fn drop_rest(
     tx: &mut AsyncPgConnection,
     campaign: CampaignId,
-    reason: &str,
+    why: Dropped,
     changes: &mut Changes,
 ) -> Result<i64, StorageError> {
-    let sizes: Vec<i32> = CancelChunks { campaign: campaign.as_uuid() }.load(tx).await?;
+    let (id, reason) = (campaign.as_uuid(), why.as_str());
+    let sizes: Vec<i32> = CancelChunks { campaign: id, state: reason }.load(tx).await?;
+    if why != Dropped::Cancelled {
+        Explain { campaign: id, reason }.execute(tx).await?;
+    }
     let mut skipped: i64 = sizes.into_iter().map(i64::from).sum();
     skipped += move_messages(tx, campaign, "ready", "cancelled").await?;
     skipped += move_messages(tx, campaign, "held", "cancelled").await?;

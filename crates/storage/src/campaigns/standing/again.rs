@@ -67,7 +67,9 @@ statement! {
         "WITH mine AS (SELECT m.id, m.connection_id, m.claimed_at, m.wamid FROM outbound_messages m \
             WHERE m.campaign_id = " [campaign: sql_types::Uuid]
         " AND m.state = 'failed' AND COALESCE(m.error_code, 0) = ANY(" [codes: Array<Integer>]
-        ") ORDER BY m.id LIMIT " [most: BigInt] "), \
+        ") AND (m.wamid IS NULL OR EXISTS (SELECT 1 FROM send_attempts a \
+            WHERE a.connection_id = m.connection_id AND a.created_at = m.claimed_at \
+            AND a.message_id = m.id AND a.state = 'accepted')) ORDER BY m.id LIMIT " [most: BigInt] "), \
          old AS (SELECT a.id, a.message_id FROM mine JOIN send_attempts a \
             ON a.connection_id = mine.connection_id AND a.created_at = mine.claimed_at \
             AND a.message_id = mine.id AND a.state = 'accepted' WHERE mine.wamid IS NOT NULL \

@@ -50,10 +50,10 @@ async fn a_file_is_taken_and_its_bad_lines_are_told_one_by_one() {
 async fn a_large_file_is_stored_whole() {
     with_api(async |world| {
         let path = world.drafted().await;
-        let file: String = (0..7_001).map(|n| format!("+491575{n:07}\r\n")).collect();
+        let file: String = (0..20_001).map(|n| format!("+491575{n:07}\r\n")).collect();
         let answer = world.upload(&path, file).await;
-        assert_eq!(answer.body["accepted"], 7_001, "{}", answer.body);
-        assert_eq!(world.count("campaign_uploads").await, 7_001);
+        assert_eq!(answer.body["accepted"], 20_001, "{}", answer.body);
+        assert_eq!(world.count("campaign_uploads").await, 20_001);
     })
     .await;
 }

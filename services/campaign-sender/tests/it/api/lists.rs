@@ -77,6 +77,9 @@ async fn recipients_are_listed_by_state_and_as_many_as_the_counts_say() {
         let reasons: Vec<_> =
             skipped.data().iter().map(|r| r["reason"].as_str().unwrap()).collect();
         assert_eq!(reasons, ["cancelled", "opted_out"]);
+        world.execute("UPDATE campaign_chunks SET state = 'too_late'").await;
+        let late = list("state=skipped").await;
+        assert_eq!((late.data().len(), &late.data()[1]["reason"]), (3, &json!("too_late")));
         let first = list("limit=1").await;
         assert_eq!(first.data()[0]["delivery"], "read");
         assert_eq!(first.data()[0]["phone"], "+4915755500001");

@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::world::{Answer, Extra, MARKETER, World, with_api};
+use super::world::{Answer, Extra, MARKETER, VIEWER, World, with_api};
 
 async fn send(world: &World, path: &str, key: &str, to: &[&str]) -> Answer {
     let headers = vec![("idempotency-key", key.to_owned())];
@@ -93,17 +93,8 @@ async fn a_preview_counts_who_would_be_reached_and_how_long_it_takes() {
         let mut body = world.draft();
         let numbers: Vec<String> = (0..300).map(|n| format!("+49157555{n:05}")).collect();
         body["audience"] = json!({ "phones": numbers });
-        let made = world.post(MARKETER, "/v1/campaigns", body).await;
-        let path = made.header("location").to_owned();
-        let preview = world
-            .call(
-                super::world::VIEWER,
-                Method::POST,
-                &format!("{path}/audience/preview"),
-                Extra::default(),
-            )
-            .await;
-        assert_eq!(preview.status, 200, "{}", preview.body);
+        body["template"]["params"] = json!({ "body": ["{{name|friend}}"] });
+        let preview = preview(world, body).await;
         assert_eq!((&preview.body["total"], &preview.body["sendable"]), (&json!(300), &json!(300)));
         assert_eq!(preview.body["estimate"]["limit_per_minute"], 100);
         assert_eq!(preview.body["estimate"]["seconds"], 180);
@@ -111,4 +102,36 @@ async fn a_preview_counts_who_would_be_reached_and_how_long_it_takes() {
         assert_ne!(preview.body["estimate"]["finished_at"], Value::Null);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_counts_whoever_lacks_what_the_template_needs() {
+    with_api(async |world| {
+        world
+            .execute(&format!(
+                "INSERT INTO contacts (id, workspace_id, wa_id, name, source, created_at, updated_at) \
+                 SELECT gen_random_uuid(), '{}', '4915755500' || n, name, 'api', now(), now() FROM \
+                 (VALUES ('001', 'Ada'), ('002', ' 	'), ('003', NULL)) AS c (n, name)",
+                world.workspace.as_uuid()
+            ))
+            .await;
+        let mut body = world.draft();
+        let numbers: Vec<String> = (1..=4).map(|n| format!("+4915755500{n:03}")).collect();
+        body["audience"] = json!({ "phones": numbers });
+        let preview = preview(world, body).await;
+        assert_eq!((&preview.body["total"], &preview.body["sendable"]), (&json!(4), &json!(1)));
+        let skipped = &preview.body["skipped"];
+        assert_eq!((&skipped["invalid_params"], &skipped["no_address"]), (&json!(3), &json!(0)));
+        assert_eq!(preview.body["sample"][0]["name"], "Ada");
+    })
+    .await;
+}
+
+/// The preview of a campaign that is made of `body`.
+async fn preview(world: &World, body: Value) -> Answer {
+    let made = world.post(MARKETER, "/v1/campaigns", body).await;
+    let path = format!("{}/audience/preview", made.header("location"));
+    let preview = world.call(VIEWER, Method::POST, &path, Extra::default()).await;
+    assert_eq!(preview.status, 200, "{}", preview.body);
+    preview
 }

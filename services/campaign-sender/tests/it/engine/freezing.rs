@@ -1,6 +1,6 @@
 //! Who becomes a recipient.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::eventually_within;
 
 use super::world::{PATIENCE, Sends, World, system_clock};
@@ -9,7 +9,29 @@ use super::world::{PATIENCE, Sends, World, system_clock};
 async fn a_kill_while_freezing_loses_nobody_and_doubles_nobody() {
     let world = World::new(600).await;
     world.contacts(50_000).await;
-    let campaign = world.campaign(json!({ "tags": ["vip"] }), "").await;
+    freeze_with_a_kill(world, json!({ "tags": ["vip"] }), 50_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_while_the_numbers_of_a_file_are_frozen_loses_nobody_and_doubles_nobody() {
+    let world = World::new(600).await;
+    // The first 5,000 of the file are contacts with the tag, too; the next 5,000 are contacts.
+    world.contacts(10_000).await;
+    world.execute("UPDATE contacts SET tags = '{}' WHERE wa_id > '49155000005000'").await;
+    freeze_with_a_kill(world, json!({ "tags": ["vip"], "upload": true }), 45_000).await;
+}
+
+/// Whatever the audience is, a file of 45,000 numbers lies there.
+async fn freeze_with_a_kill(world: World, audience: Value, total: i64) {
+    let campaign = world.draft(audience, "").await;
+    world
+        .execute(&format!(
+            "INSERT INTO campaign_uploads (campaign_id, line, wa_id) SELECT '{}', i, \
+             (49155000000000 + i)::text FROM generate_series(1, 45000) AS i",
+            campaign.as_uuid()
+        ))
+        .await;
+    world.move_to(campaign, "preparing").await;
     let first = world.process(system_clock(), Sends::No).await;
     eventually_within(PATIENCE, "the first step", async || {
         (world.count("campaigns WHERE total > 0").await == 1).then_some(())
@@ -18,17 +40,31 @@ async fn a_kill_while_freezing_loses_nobody_and_doubles_nobody() {
     drop(first);
     let processes = vec![world.process(system_clock(), Sends::No).await];
     world.until_status(campaign, "running").await;
-    assert_eq!(world.count("campaign_recipients").await, 50_000);
-    assert_eq!(
-        world.count("(SELECT DISTINCT contact_id FROM campaign_recipients) s").await,
-        50_000
-    );
-    assert_eq!(world.count("campaigns WHERE total = 50000").await, 1);
-    assert_eq!(world.count("campaign_recipients WHERE n NOT BETWEEN 1 AND 50000").await, 0);
+    assert_eq!(world.count("campaign_recipients").await, total);
+    let people = "(SELECT DISTINCT contact_id FROM campaign_recipients) s";
+    assert_eq!(world.count(people).await, total);
+    assert_eq!(world.count(&format!("campaigns WHERE total = {total}")).await, 1);
+    let misnumbered = format!("campaign_recipients WHERE n NOT BETWEEN 1 AND {total}");
+    assert_eq!(world.count(&misnumbered).await, 0);
     let strays = "campaign_recipients r LEFT JOIN campaign_chunks k USING (campaign_id, chunk) \
                   WHERE k.chunk IS NULL OR r.n NOT BETWEEN k.first_n AND k.first_n + k.size - 1";
     assert_eq!(world.count(strays).await, 0, "a chunk is one range of numbers");
     assert_eq!(world.count("campaign_chunks WHERE size > 500").await, 0);
+    world.end(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_far_apart_share_a_chunk() {
+    let world = World::new(600).await;
+    world.contacts(45_000).await;
+    let rare = "UPDATE contacts SET tags = '{vip,rare}' WHERE id IN (SELECT id FROM (SELECT id, \
+                row_number() OVER (ORDER BY id) AS n FROM contacts) c WHERE n IN (7, 22000, 44000))";
+    world.execute(rare).await;
+    let campaign = world.campaign(json!({ "all_tags": ["rare"] }), "").await;
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    world.until_status(campaign, "running").await;
+    assert_eq!(world.count("campaign_chunks WHERE size = 3").await, 1);
+    assert_eq!(world.count("campaign_recipients").await, 3);
     world.end(processes).await;
 }
 
@@ -66,7 +102,9 @@ async fn an_audience_of_nobody_fails_and_says_so() {
     let processes = vec![world.process(system_clock(), Sends::No).await];
     world.until_status(campaign, "failed").await;
     assert_eq!(world.count("campaigns WHERE reason_code = 'audience_empty'").await, 1);
-    assert_eq!(world.count("events WHERE type = 'campaign.needs_attention'").await, 1);
+    let told = "events WHERE type = 'campaign.needs_attention' \
+                AND position('audience_empty'::bytea IN body) > 0";
+    assert_eq!(world.count(told).await, 1, "the event says why");
     world.end(processes).await;
 }
 

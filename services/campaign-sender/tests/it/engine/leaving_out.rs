@@ -88,5 +88,64 @@ async fn after_its_end_a_campaign_begins_nothing_more() {
     let (kept, recounted) = world.numbers(campaign).await;
     assert!(kept.agrees_with(&recounted), "{kept:?} {recounted:?}");
     assert_eq!((kept.accepted, kept.skipped.get("too_late").copied()), (10, Some(1_190)));
+    // Chunks that wait and messages that nobody has claimed say why.
+    assert_eq!(world.count("campaign_chunks WHERE state = 'too_late'").await, 2);
+    assert_eq!(world.count("campaign_recipients WHERE skip_reason = 'too_late'").await, 490);
+    world.end(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_recipients_who_prove_to_be_one_person_get_one_message() {
+    let world = World::new(600).await;
+    world.contacts(3).await;
+    world.contact_by_user("ffffffff-ffff-4fff-bfff-ffffffffffff", "DE.1").await;
+    let clock = Arc::new(ManualClock::new(at_hour(23)));
+    let more = "quiet_from = '21:00', quiet_to = '08:00'";
+    let campaign = world.campaign(json!({ "tags": ["vip"] }), more).await;
+    let processes = vec![world.process(Arc::<ManualClock>::clone(&clock), Sends::No).await];
+    eventually_within(PATIENCE, "it keeps quiet", async || {
+        (world.count("campaigns WHERE waits_for = 'quiet_hours'").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(world.count("campaign_recipients").await, 4);
+    world.link("49155000000002", "DE.1").await;
+    clock.advance(TimeDelta::hours(9));
+    eventually_within(PATIENCE, "the night is over", async || {
+        (world.count("campaign_chunks WHERE state = 'fed'").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(world.count("outbound_messages").await, 3);
+    assert_eq!(world.count("campaign_recipients WHERE skip_reason = 'duplicate'").await, 1);
+    let (kept, recounted) = world.numbers(campaign).await;
+    assert!(kept.agrees_with(&recounted), "{kept:?} {recounted:?}");
+    world.end(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_the_message_under_another_address_gets_no_second_one() {
+    let world = World::new(600).await;
+    world.contacts(499).await;
+    world.contact_by_user("00000000-0000-4000-8000-000000000001", "DE.1").await;
+    let last = "id = 'ffffffff-ffff-4fff-bfff-ffffffffffff'";
+    world.contacts_from(1_000, 1).await;
+    world.execute(&format!("UPDATE contacts SET {last} WHERE name = 'Person 1000'")).await;
+    let campaign = world.campaign(json!({ "tags": ["vip"] }), "").await;
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    eventually_within(PATIENCE, "the first chunk is fed", async || {
+        (world.count("outbound_messages WHERE recipient = 'DE.1'").await == 1).then_some(())
+    })
+    .await;
+    world.link("49155000001000", "DE.1").await;
+    world.execute("UPDATE outbound_messages SET state = 'accepted'").await;
+    eventually_within(PATIENCE, "the second chunk had its turn", async || {
+        (world.count("campaign_chunks WHERE state = 'fed'").await == 2).then_some(())
+    })
+    .await;
+    assert_eq!(world.count("outbound_messages").await, 500);
+    let skipped = format!(
+        "campaign_recipients WHERE skip_reason = 'duplicate' AND campaign_id = '{}'",
+        campaign.as_uuid()
+    );
+    assert_eq!(world.count(&skipped).await, 1);
     world.end(processes).await;
 }

@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::world::{PATIENCE, Sends, World, short, system_clock};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tick_comes_back_until_the_campaign_is_free() {
+async fn a_tick_whose_campaign_is_in_other_hands_is_made_good_when_they_let_go() {
     let world = World::new(600).await;
     world.contacts(3).await;
-    // The sweep would not look at it for long: only the tick can.
+    // Without the tick, nobody would look at it for long.
     let campaign = world.campaign(json!({ "tags": ["vip"] }), "next_look_at = '2100-01-01'").await;
     let servers = Servers::from_env();
     let other = Coordination::connect(&servers.redis_url, &world.namespace, TaskTracker::new());
@@ -36,7 +36,11 @@ async fn a_tick_comes_back_until_the_campaign_is_free() {
     let free = world.campaign(json!({ "tags": ["vip"] }), "next_look_at = '2100-01-01'").await;
     tick(&broker, free).await;
     world.until_status(free, "running").await;
-    assert_eq!(world.status(campaign).await, "preparing");
+    let soon = "campaigns WHERE status = 'preparing' AND next_look_at < '2100-01-01'";
+    eventually_within(PATIENCE, "the sweep will look at it", async || {
+        (world.count(soon).await == 1).then_some(())
+    })
+    .await;
     held.release().await;
     world.until_status(campaign, "running").await;
     world.end(processes).await;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use campaign_sender::{Dependencies, Options, start};
 use chrono::Utc;
 use coordination::{Coordination, LockClass, Locks};
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncConnection, AsyncPgConnection};
 use graph_simulator::{Simulator, SimulatorOptions};
 use kernel::ids::{CampaignId, ConnectionId, WorkspaceId};
-use kernel::{Clock, PhoneNumberId, SystemClock, WabaId};
+use kernel::{Clock, PhoneNumberId, SystemClock, UserId, WaId, WabaId};
 use messaging::{Broker, BrokerOptions, Family, Topology};
 use relay::Relay;
 use secrecy::SecretString;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use service::Life;
 use storage::campaigns::{self, Numbers};
 use storage::connections::{self, Limits, NewConnection};
+use storage::contacts::{self, Sighting};
 use storage::sealed::{Column, Sealer};
 use storage::send_ledger::Source;
 use storage::{Database, DatabaseOptions, StorageError, workspaces};
@@ -110,13 +111,43 @@ impl World {
 
     /// Contacts `49155…` with the tag `vip`, named `Person …`.
     pub(crate) async fn contacts(&self, count: i32) {
+        self.contacts_from(1, count).await;
+    }
+
+    /// The same, from number `first` on.
+    pub(crate) async fn contacts_from(&self, first: i32, count: i32) {
         let workspace = self.workspace.as_uuid();
         self.execute(&format!(
             "INSERT INTO contacts (id, workspace_id, wa_id, name, source, tags, created_at, updated_at) \
              SELECT gen_random_uuid(), '{workspace}', (49155000000000 + i)::text, 'Person ' || i, 'api', \
-             '{{vip}}', now(), now() FROM generate_series(1, {count}) AS i"
+             '{{vip}}', now(), now() FROM generate_series({first}, {first} + {count} - 1) AS i"
         ))
         .await;
+    }
+
+    /// A contact with the tag `vip` whose number nobody knows.
+    pub(crate) async fn contact_by_user(&self, id: &str, user: &str) {
+        let workspace = self.workspace.as_uuid();
+        self.execute(&format!(
+            "INSERT INTO contacts (id, workspace_id, user_id, name, source, tags, created_at, updated_at) \
+             VALUES ('{id}', '{workspace}', '{user}', 'Nobody', 'api', '{{vip}}', now(), now())"
+        ))
+        .await;
+    }
+
+    /// Meta shows that number and user are one person.
+    pub(crate) async fn link(&self, number: &str, user: &str) {
+        let sighting = Sighting {
+            workspace_id: self.workspace,
+            wa_id: Some(WaId::new(number)),
+            user_id: Some(UserId::new(user)),
+            name: None,
+        };
+        let mut conn = self.db.database().connection().await.unwrap();
+        let conn: &mut AsyncPgConnection = &mut conn;
+        conn.transaction(async |tx| contacts::resolve(tx, &[sighting], SystemClock.now()).await)
+            .await
+            .unwrap();
     }
 
     /// A campaign that is to be frozen now; `more` sets columns, e.g. `quiet_from = '21:00'`.
