@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::needless_question_mark,
     reason = "a test may panic and spawn; `?` turns a closure's error into the one it names"

@@ -43,6 +43,9 @@ statement! {
     }
 }
 
+/// The campaign, its first and last minute with ends, how many ended, how many of them in the last.
+type Row = (Uuid, DateTime<Utc>, DateTime<Utc>, i64, i64);
+
 /// What ended of each campaign in the minutes from `since` to `until`.
 pub(crate) async fn ended(
     conn: &mut AsyncPgConnection,
@@ -51,7 +54,7 @@ pub(crate) async fn ended(
 ) -> Result<HashMap<CampaignId, Ended>, StorageError> {
     let campaigns = campaigns.iter().map(|id| id.as_uuid()).collect();
     let between = EndedBetween { campaigns, since, until };
-    let rows: Vec<(Uuid, DateTime<Utc>, DateTime<Utc>, i64, i64)> = between.load(conn).await?;
+    let rows: Vec<Row> = between.load(conn).await?;
     let ended = rows.into_iter().map(|(id, first_minute, last_minute, n, in_last_minute)| {
         (CampaignId::from_uuid(id), Ended { first_minute, last_minute, n, in_last_minute })
     });
