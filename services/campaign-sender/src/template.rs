@@ -7,6 +7,8 @@
 mod placeholder;
 mod render;
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use service::problem::FieldError;
@@ -115,19 +117,18 @@ impl Template {
 
     /// Its placeholders, each once, in the order of the values that [`Self::render`] takes.
     pub fn placeholders(&self) -> Vec<Placeholder> {
-        let mut all = Vec::new();
+        let placeholder = |piece: Piece<'_>| match piece {
+            Piece::Placeholder(placeholder) => Some(placeholder),
+            Piece::Text(_) => None,
+        };
+        let mut found = Vec::new();
         for (_, value) in self.params() {
             each_text(value, &mut |text| {
-                let pieces = pieces(text).unwrap_or_default().into_iter();
-                all.extend(pieces.filter_map(Piece::into_placeholder));
+                found.extend(pieces(text).unwrap_or_default().into_iter().filter_map(placeholder));
             });
         }
-        let mut found = Vec::new();
-        for placeholder in all {
-            if !found.contains(&placeholder) {
-                found.push(placeholder);
-            }
-        }
+        let mut seen = HashSet::new();
+        found.retain(|placeholder| seen.insert(placeholder.clone()));
         found
     }
 

@@ -140,6 +140,9 @@ pub(crate) struct Through {
     pub(crate) contact: Option<Uuid>,
 }
 
+/// Status, last number, last contact, recipients, chunks.
+type Row = (String, Option<String>, Option<Uuid>, i64, i32);
+
 /// Where freezing has come to.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -158,8 +161,7 @@ pub(crate) async fn pin(
     tx: &mut AsyncPgConnection,
     id: CampaignId,
 ) -> Result<Option<Place>, StorageError> {
-    let mut rows: Vec<(String, Option<String>, Option<Uuid>, i64, i32)> =
-        Pin { id: id.as_uuid() }.load(tx).await?;
+    let mut rows: Vec<Row> = Pin { id: id.as_uuid() }.load(tx).await?;
     Ok(rows.pop().map(|(status, number, contact, total, chunks)| Place {
         status,
         through: Through { number, contact },

@@ -43,8 +43,8 @@ statement! {
     }
 }
 
-/// A campaign, its first and last minute with an end, and how many ended in all and in the last.
-type EndedRow = (Uuid, DateTime<Utc>, DateTime<Utc>, i64, i64);
+/// The campaign, its first and last minute with ends, how many ended, how many of them in the last.
+type Row = (Uuid, DateTime<Utc>, DateTime<Utc>, i64, i64);
 
 /// What ended of each campaign in the minutes from `since` to `until`.
 pub(crate) async fn ended(
@@ -54,7 +54,7 @@ pub(crate) async fn ended(
 ) -> Result<HashMap<CampaignId, Ended>, StorageError> {
     let campaigns = campaigns.iter().map(|id| id.as_uuid()).collect();
     let between = EndedBetween { campaigns, since, until };
-    let rows: Vec<EndedRow> = between.load(conn).await?;
+    let rows: Vec<Row> = between.load(conn).await?;
     let ended = rows.into_iter().map(|(id, first_minute, last_minute, n, in_last_minute)| {
         (CampaignId::from_uuid(id), Ended { first_minute, last_minute, n, in_last_minute })
     });

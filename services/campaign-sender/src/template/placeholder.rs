@@ -27,15 +27,6 @@ pub(super) enum Piece<'a> {
     Placeholder(Placeholder),
 }
 
-impl Piece<'_> {
-    pub(super) fn into_placeholder(self) -> Option<Placeholder> {
-        match self {
-            Self::Placeholder(placeholder) => Some(placeholder),
-            Self::Text(_) => None,
-        }
-    }
-}
-
 /// Splits a parameter; `Err` is what stands in double braces and is no placeholder.
 pub(super) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, &str> {
     let mut pieces = Vec::new();

@@ -53,10 +53,13 @@ async fn no_more_than_a_window_is_in_the_ledger() {
     .await;
     // Whoever makes room gets the next chunk, and only then.
     assert_eq!(world.count("outbound_messages").await, 500);
+    let room = system_clock().now().to_rfc3339();
     world.execute("UPDATE outbound_messages SET state = 'accepted'").await;
     eventually_within(PATIENCE, "the second chunk is fed", async || {
         (world.count("outbound_messages").await == 1_000).then_some(())
     })
     .await;
+    let early = format!("outbound_messages WHERE created_at < '{room}'");
+    assert_eq!(world.count(&early).await, 500, "nothing more was fed before there was room");
     world.end(processes).await;
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use diesel_async::SimpleAsyncConnection;
 use kernel::ManualClock;
 use serde_json::json;
 use testkit::eventually_within;
@@ -39,6 +40,35 @@ async fn quiet_hours_are_waited_out_and_whoever_left_meanwhile_is_skipped() {
     let (kept, recounted) = world.numbers(campaign).await;
     assert!(kept.agrees_with(&recounted), "{kept:?} {recounted:?}");
     assert_eq!((kept.total, kept.skipped(), kept.pending()), (3, 2, 1));
+    world.end(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_in_other_hands_is_passed_over() {
+    let world = World::new(600_000).await;
+    world.contacts(600).await;
+    let clock = Arc::new(ManualClock::new(at_hour(23)));
+    let more = "quiet_from = '21:00', quiet_to = '08:00'";
+    world.campaign(json!({ "tags": ["vip"] }), more).await;
+    let processes = vec![world.process(Arc::<ManualClock>::clone(&clock), Sends::No).await];
+    eventually_within(PATIENCE, "it keeps quiet", async || {
+        (world.count("campaigns WHERE waits_for = 'quiet_hours'").await == 1).then_some(())
+    })
+    .await;
+    let mut hands = world.db.database().connection().await.unwrap();
+    let take = "BEGIN; SELECT 1 FROM campaign_chunks WHERE chunk = 1 FOR UPDATE";
+    hands.batch_execute(take).await.unwrap();
+    clock.advance(TimeDelta::hours(9));
+    eventually_within(PATIENCE, "the other chunk is fed", async || {
+        (world.count("campaign_chunks WHERE chunk = 2 AND state = 'fed'").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(world.count("outbound_messages").await, 100);
+    hands.batch_execute("ROLLBACK").await.unwrap();
+    eventually_within(PATIENCE, "both are", async || {
+        (world.count("outbound_messages").await == 600).then_some(())
+    })
+    .await;
     world.end(processes).await;
 }
 
