@@ -85,12 +85,12 @@ pub async fn apply(
     if updates.is_empty() {
         return Ok(Applied::default());
     }
+    hook_quiet(tx, &updates).await?;
     let by_attempt = adopt_attempts(tx, &updates).await?;
     let mut rows = lock_messages(tx, &updates, &by_attempt).await?;
     let mut applied = Applied::default();
     let mut strangers = Vec::new();
     let mut changed: Vec<usize> = Vec::new();
-    let mut quiet: Vec<usize> = Vec::new();
     let mut changes = Changes::default();
     let index = Index::new(&rows);
     for update in updates {
@@ -99,9 +99,6 @@ pub async fn apply(
             continue;
         };
         let Some(row) = rows.get_mut(at) else { continue };
-        if update.attempt_id.is_none() {
-            quiet.push(at);
-        }
         if row.progress.wamid.as_ref().is_some_and(|known| known != update.wamid.as_str()) {
             applied.duplicates += record_duplicate(tx, row, &update, now).await?;
             continue;
@@ -116,7 +113,6 @@ pub async fn apply(
             applied.steps.push(row.step(update));
         }
     }
-    hook_quiet(tx, &quiet, &rows).await?;
     changed.sort_unstable();
     changed.dedup();
     let changed: Vec<&Row> = changed.into_iter().filter_map(|at| rows.get(at)).collect();
@@ -240,29 +236,52 @@ async fn adopt_attempts(
 }
 
 statement! {
-    HookQuiet(messages: Vec<Uuid>, connections: Vec<Uuid>) -> () {
-        "UPDATE send_attempts SET hooked = true WHERE state = 'accepted' AND NOT hooked \
-         AND connection_id = ANY(" [connections: Array<sql_types::Uuid>]
-        ") AND message_id = ANY(" [messages: Array<sql_types::Uuid>] ")"
+    QuietAttempts(connections: Vec<Uuid>, wamids: Vec<String>) -> sql_types::Uuid {
+        "SELECT a.id FROM outbound_messages m JOIN send_attempts a ON a.connection_id = m.connection_id \
+         AND a.message_id = m.id AND a.state = 'accepted' AND NOT a.hooked \
+         WHERE m.connection_id = ANY(" [connections: Array<sql_types::Uuid>] ") AND m.wamid = ANY("
+        [wamids: Array<Text>] ")"
+    }
+}
+
+// All attempts that the transaction will touch, in one order: no two batches wait for each other.
+statement! {
+    LockAttempts(ids: Vec<Uuid>) -> sql_types::Uuid {
+        "SELECT id FROM send_attempts WHERE id = ANY(" [ids: Array<sql_types::Uuid>]
+        ") ORDER BY id FOR UPDATE"
+    }
+}
+
+statement! {
+    HookQuiet(ids: Vec<Uuid>) -> () {
+        "UPDATE send_attempts SET hooked = true WHERE state = 'accepted' AND NOT hooked AND id = ANY("
+        [ids: Array<sql_types::Uuid>] ")"
     }
 }
 
 /// A status need not echo its attempt (Meta documents the echo for sent, delivered and read only): it
-/// is a sign of life of the message's accepted attempt all the same.
+/// is a sign of life of the message's accepted attempt all the same. Attempts are locked before
+/// messages (ADR-0014), so they are looked for by what the status says.
 async fn hook_quiet(
     tx: &mut AsyncPgConnection,
-    quiet: &[usize],
-    rows: &[Row],
+    updates: &[StatusUpdate],
 ) -> Result<(), StorageError> {
-    if quiet.is_empty() {
+    let quiet = || updates.iter().filter(|update| update.attempt_id.is_none());
+    let mut connections: Vec<Uuid> = quiet().map(|update| update.connection_id.as_uuid()).collect();
+    if connections.is_empty() {
         return Ok(());
     }
-    let rows = || quiet.iter().filter_map(|at| rows.get(*at));
-    let messages = rows().map(|row| row.id).collect();
-    let mut connections: Vec<Uuid> = rows().map(|row| row.connection_id).collect();
     connections.sort_unstable();
     connections.dedup();
-    HookQuiet { messages, connections }.execute(tx).await?;
+    let wamids = quiet().map(|update| update.wamid.as_str().to_owned()).collect();
+    let ids: Vec<Uuid> = QuietAttempts { connections, wamids }.load(tx).await?;
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let echoed = updates.iter().filter_map(|update| update.attempt_id);
+    let all = ids.iter().copied().chain(echoed.map(|attempt| attempt.as_uuid())).collect();
+    let _locked: Vec<Uuid> = LockAttempts { ids: all }.load(tx).await?;
+    HookQuiet { ids }.execute(tx).await?;
     Ok(())
 }
 

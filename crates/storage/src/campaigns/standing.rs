@@ -87,7 +87,7 @@ pub struct Stop {
     pub reason: String,
 }
 
-/// A campaign that [`stop`] paused.
+/// A campaign that a settlement paused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
     /// The campaign.
