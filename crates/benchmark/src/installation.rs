@@ -250,15 +250,6 @@ impl Installation {
         Ok(())
     }
 
-    /// Calls that Redis has answered so far, everybody's.
-    pub(crate) async fn redis_calls(&self, options: &Options) -> anyhow::Result<u64> {
-        let redis = redis::Client::open(options.redis_url.as_str())?;
-        let mut redis = redis.get_multiplexed_async_connection().await?;
-        let info: String = redis::cmd("INFO").arg("stats").query_async(&mut redis).await?;
-        let calls = info.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
-        Ok(calls.context("Redis does not count its commands")?.trim().parse()?)
-    }
-
     /// Where `service` is served.
     pub(crate) fn url(&self, service: &str) -> anyhow::Result<&Url> {
         let found = self.processes.iter().find(|process| [service, "all"].contains(&process.what));

@@ -188,7 +188,7 @@ section! {
     #[serde(deserialize_with = "duration::deserialize")]
     attempt_deadline: Duration = Duration::from_secs(10);
     /// Messages claimed at once at most.
-    claim_batch: usize = 64;
+    claim_batch: usize = 256;
     /// Requests to Meta in flight at once at most; an eighth of them is kept from campaigns.
     in_flight: usize = 512;
     /// How often the ledger is looked through for work whose hint was lost.
