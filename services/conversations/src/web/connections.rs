@@ -8,6 +8,8 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use kernel::ids::{ConnectionId, WorkspaceId};
 use kernel::{PhoneNumberId, WabaId};
 use serde::{Deserialize, Serialize};
+use service::values::{Name, Nothing, Phone, Time, given};
+use service::version::{IfMatch, etag};
 use service::{Caller, Code, Cursor, Json, Limit, Page, Problem, Query, Scope};
 use storage::AsyncPgConnection;
 use storage::connections::{self, Changes, NewConnection, ONE_PER_NUMBER};
@@ -15,9 +17,7 @@ use storage::sealed::Column;
 
 use self::limits::OwnLimits;
 use super::State;
-use super::time::Time;
-use super::values::{AccessToken, MetaId, Name, Nothing, Phone, given};
-use super::version::{IfMatch, etag};
+use super::values::{AccessToken, MetaId};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     let all = web::resource("/v1/connections");

@@ -2,7 +2,6 @@
 
 mod access;
 mod connections;
-mod contacts;
 mod events;
 mod limits;
 mod meta_apps;

@@ -3,33 +3,20 @@
 //! Whoever keeps contacts elsewhere brings them here by number: `PUT …/by-phone/{e164}` makes or
 //! changes, whichever it takes, however often it is called.
 
-mod values;
-
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
-use actix_web::web::{self, Data, Path, ServiceConfig};
+use actix_web::web::{Data, Path};
 use kernel::ids::ContactId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use service::values::{Nothing, Phone, Time};
+use service::version::{IfMatch, etag};
 use service::{Caller, Cursor, Json, Limit, Page, Problem, Query, Scope};
 use storage::AsyncPgConnection;
 use storage::contacts::{self, Consent};
 
-use self::values::{Patch, Tag};
-use super::State;
-use super::time::Time;
-use super::values::{Nothing, Phone};
-use super::version::{IfMatch, etag};
-
-pub(super) fn routes(config: &mut ServiceConfig) {
-    let one = web::resource("/v1/contacts/{id}");
-    config
-        .service(web::resource("/v1/contacts").route(web::get().to(list)))
-        .service(web::resource("/v1/contacts/by-phone/{e164}").route(web::put().to(keep)))
-        .service(one.route(web::get().to(read)).route(web::patch().to(change)))
-        .service(web::resource("/v1/contacts/{id}/opt-out").route(web::post().to(opt_out)))
-        .service(web::resource("/v1/contacts/{id}/opt-in").route(web::post().to(opt_in)));
-}
+use super::Api;
+use super::values::{Patch, Tag};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,24 +69,24 @@ fn show(stored: contacts::Contact) -> HttpResponse {
     HttpResponse::Ok().insert_header(etag(stored.updated_at)).json(Contact::from(stored))
 }
 
-async fn list(
+pub(super) async fn list(
     caller: Caller,
-    state: Data<State>,
+    api: Data<Api>,
     Query(filter): Query<Filter>,
 ) -> Result<Page<Contact>, Problem> {
     caller.require(Scope::ContactsRead)?;
     let wa_id = filter.phone.as_ref().map(Phone::wa_id);
     let tags: Vec<String> = filter.tag.into_iter().map(Tag::into_string).collect();
     let before = filter.cursor.map(|Cursor(last)| last);
-    let mut conn = state.db.connection().await?;
+    let mut conn = api.db.connection().await?;
     let (workspace, rows) = (caller.workspace, filter.limit.rows());
     let found = contacts::list(&mut conn, workspace, wa_id.as_ref(), &tags, before, rows).await?;
     Ok(Page::new(found, filter.limit, contacts::Contact::id, Contact::from))
 }
 
-async fn keep(
+pub(super) async fn keep(
     caller: Caller,
-    state: Data<State>,
+    api: Data<Api>,
     e164: Path<String>,
     _: Query<Nothing>,
     Json(patch): Json<Patch>,
@@ -107,8 +94,8 @@ async fn keep(
     caller.require(Scope::ContactsWrite)?;
     let phone = Phone::try_from(e164.into_inner())
         .map_err(|detail| Problem::invalid("e164", "invalid_value", detail))?;
-    let conn: &mut AsyncPgConnection = &mut *state.db.connection().await?;
-    let (wa_id, now) = (phone.wa_id(), state.clock.now());
+    let conn: &mut AsyncPgConnection = &mut *api.db.connection().await?;
+    let (wa_id, now) = (phone.wa_id(), api.clock.now());
     let (stored, is_new) = contacts::keep(conn, caller.workspace, wa_id, patch.into(), now).await?;
     if !is_new {
         return Ok(show(stored));
@@ -120,29 +107,29 @@ async fn keep(
         .json(Contact::from(stored)))
 }
 
-async fn read(
+pub(super) async fn read(
     caller: Caller,
-    state: Data<State>,
+    api: Data<Api>,
     id: Path<ContactId>,
     _: Query<Nothing>,
 ) -> Result<HttpResponse, Problem> {
     caller.require(Scope::ContactsRead)?;
-    let mut conn = state.db.connection().await?;
+    let mut conn = api.db.connection().await?;
     let found = contacts::find(&mut conn, caller.workspace, *id).await?;
     found.map(show).ok_or_else(Problem::not_found)
 }
 
-async fn change(
+pub(super) async fn change(
     caller: Caller,
-    state: Data<State>,
+    api: Data<Api>,
     id: Path<ContactId>,
     _: Query<Nothing>,
     if_match: IfMatch,
     Json(patch): Json<Patch>,
 ) -> Result<HttpResponse, Problem> {
     caller.require(Scope::ContactsWrite)?;
-    let conn: &mut AsyncPgConnection = &mut *state.db.connection().await?;
-    let (workspace, versions, now) = (caller.workspace, if_match.versions(), state.clock.now());
+    let conn: &mut AsyncPgConnection = &mut *api.db.connection().await?;
+    let (workspace, versions, now) = (caller.workspace, if_match.versions(), api.clock.now());
     match contacts::change(conn, workspace, *id, patch.into(), versions, now).await? {
         Some(stored) => Ok(show(stored)),
         None => {
@@ -152,34 +139,34 @@ async fn change(
     }
 }
 
-async fn opt_out(
+pub(super) async fn opt_out(
     caller: Caller,
-    state: Data<State>,
+    api: Data<Api>,
     id: Path<ContactId>,
     _: Query<Nothing>,
 ) -> Result<HttpResponse, Problem> {
-    consent(&caller, &state, *id, Consent::Withdrawn).await
+    consent(&caller, &api, *id, Consent::Withdrawn).await
 }
 
-async fn opt_in(
+pub(super) async fn opt_in(
     caller: Caller,
-    state: Data<State>,
+    api: Data<Api>,
     id: Path<ContactId>,
     _: Query<Nothing>,
 ) -> Result<HttpResponse, Problem> {
-    consent(&caller, &state, *id, Consent::Given).await
+    consent(&caller, &api, *id, Consent::Given).await
 }
 
 /// Idempotent by state: a second opt-out keeps the time of the first.
 async fn consent(
     caller: &Caller,
-    state: &State,
+    api: &Api,
     id: ContactId,
     consent: Consent,
 ) -> Result<HttpResponse, Problem> {
     caller.require(Scope::ContactsWrite)?;
-    let mut conn = state.db.connection().await?;
-    let now = state.clock.now();
+    let mut conn = api.db.connection().await?;
+    let now = api.clock.now();
     let stored = contacts::consent(&mut conn, caller.workspace, id, consent, now).await?;
     stored.map(show).ok_or_else(Problem::not_found)
 }

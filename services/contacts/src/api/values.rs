@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
+use service::values::{Name, given};
 use storage::contacts::Changes;
-
-use super::super::values::{Name, given};
 
 /// Characters of a tag or of an attribute's name, at most: what a column of a table can show.
 const LONGEST_WORD: usize = 64;

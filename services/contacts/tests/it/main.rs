@@ -1,0 +1,7 @@
+//! The service against real servers.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step fails the test")]
+
+mod access;
+mod contacts;
+mod world;
