@@ -14,7 +14,7 @@ pub mod values;
 pub use self::auth::{Auth, Caller, KeyStore, Role, Scope, StoredKey};
 pub use self::http::etag::{IfMatch, etag};
 pub use self::http::health::{Health, Need};
-pub use self::http::json::Json;
+pub use self::http::json::{Json, MaybeJson};
 pub use self::http::page::{Cursor, Limit, Page};
 pub use self::http::query::Query;
 pub use self::http::request_id::RequestId;
