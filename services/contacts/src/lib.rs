@@ -4,11 +4,13 @@
 //! statements that keep it one row are in [`storage::contacts`].
 
 mod api;
+mod store;
 
 use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 use kernel::Clock;
+use relay::Relay;
 use service::Life;
 use storage::Database;
 
@@ -18,6 +20,8 @@ use self::api::Api;
 pub struct Dependencies {
     /// The product's database.
     pub db: Database,
+    /// Publishes what happened.
+    pub relay: Relay,
     /// Decides what is stored as now.
     pub clock: Arc<dyn Clock>,
 }
@@ -30,8 +34,8 @@ pub struct Contacts {
 
 /// Starts the service.
 pub fn start(_life: &Life, dependencies: Dependencies) -> Contacts {
-    let Dependencies { db, clock } = dependencies;
-    Contacts { api: Data::new(Api { db, clock }) }
+    let Dependencies { db, relay, clock } = dependencies;
+    Contacts { api: Data::new(Api { db, relay, clock }) }
 }
 
 impl Contacts {

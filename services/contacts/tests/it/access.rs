@@ -27,6 +27,11 @@ struct Route {
 async fn routes(world: &World) -> Vec<Route> {
     let lena = world.writes("4915755512345").await;
     let contact = format!("/v1/contacts/{lena}");
+    let text = json!({ "text": "Calls back on Monday." });
+    let note = world.post(Who::Admin, &format!("{contact}/notes"), &text).await;
+    let note = note.header("location").unwrap().to_owned();
+    let twin = world.writes("4915755599999").await;
+    let merge = json!({ "keep": lena, "merge": [twin], "dry_run": true });
     let read = |uri: &str, foreign| Route {
         method: Method::GET,
         uri: uri.to_owned(),
@@ -40,8 +45,16 @@ async fn routes(world: &World) -> Vec<Route> {
         write(Method::PUT, "/v1/contacts/by-phone/+4915700000000", json!({}), Foreign::Own),
         read(&contact, Foreign::NotFound),
         write(Method::PATCH, &contact, json!({ "name": "Mine" }), Foreign::NotFound),
+        write(Method::PUT, &format!("{contact}/tags/vip"), Value::Null, Foreign::NotFound),
+        write(Method::DELETE, &format!("{contact}/tags/vip"), Value::Null, Foreign::NotFound),
+        read(&format!("{contact}/notes"), Foreign::NotFound),
+        write(Method::POST, &format!("{contact}/notes"), json!({ "text": "x" }), Foreign::NotFound),
+        write(Method::DELETE, &note, Value::Null, Foreign::NotFound),
+        write(Method::POST, "/v1/contacts/merge", json!(merge), Foreign::NotFound),
+        read(&format!("{contact}/consents"), Foreign::NotFound),
         write(Method::POST, &format!("{contact}/opt-out"), Value::Null, Foreign::NotFound),
         write(Method::POST, &format!("{contact}/opt-in"), Value::Null, Foreign::NotFound),
+        write(Method::DELETE, &contact, Value::Null, Foreign::NotFound),
     ]
 }
 
@@ -116,8 +129,11 @@ async fn a_parameter_nobody_knows_is_refused_before_anything_happens() {
     assert_eq!(everything(&world).await, before);
 }
 
-/// Every contact, as the table holds it.
+/// Every contact, and what is kept beside it, as the tables hold them.
 async fn everything(world: &World) -> i64 {
-    let sql = "SELECT sum(hashtext(row::text)::bigint)::bigint AS count FROM contacts AS row";
+    let sql = "SELECT sum(hashtext(row)::bigint)::bigint AS count FROM ( \
+               SELECT contacts::text AS row FROM contacts \
+               UNION ALL SELECT contact_notes::text FROM contact_notes \
+               UNION ALL SELECT contact_consents::text FROM contact_consents) AS rows";
     world.db.count(sql).await.unwrap()
 }

@@ -3,5 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step fails the test")]
 
 mod access;
+mod consent;
 mod contacts;
+mod details;
+mod erase;
+mod merge;
+mod search;
+mod together;
 mod world;

@@ -11,14 +11,22 @@ use actix_web::web::{Data, ServiceConfig};
 use chrono::{DateTime, Utc};
 use contacts::{Contacts, Dependencies};
 use futures_util::future::BoxFuture;
-use kernel::ids::{ApiKeyId, ContactId, WorkspaceId};
-use kernel::{ManualClock, UserId, WaId};
+use kernel::ids::{ApiKeyId, ConnectionId, ContactId, ConversationId, MessageId, WorkspaceId};
+use kernel::{ManualClock, PhoneNumberId, UserId, WaId, WabaId};
+use messaging::{Broker, BrokerOptions, Topology};
+use relay::Relay;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use service::{Auth, KeyStore, Life, Role, StoredKey, auth};
+use storage::connections::{self, Limits, NewConnection};
 use storage::contacts::Sighting;
-use storage::workspaces;
+use storage::conversations::{self, Growth};
+use storage::messages::{self, Direction, NewMessage};
+use storage::{Database, workspaces};
 use testkit::TestDatabase;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 /// Where every test's clock stands at first.
 pub(crate) const START: &str = "2026-11-22T10:00:00Z";
@@ -79,8 +87,11 @@ impl World {
             keys.insert(who, minted.text);
         }
         let auth = Auth::new(Arc::new(Keys(stored)), Arc::<ManualClock>::clone(&clock));
-        let dependencies =
-            Dependencies { db: db.database().clone(), clock: Arc::<ManualClock>::clone(&clock) };
+        let dependencies = Dependencies {
+            db: db.database().clone(),
+            relay: idle_relay(db.database()),
+            clock: Arc::<ManualClock>::clone(&clock),
+        };
         let contacts = contacts::start(&Life::default(), dependencies);
         Self { db, clock, home, keys, auth: Data::new(auth), contacts }
     }
@@ -126,6 +137,111 @@ impl World {
         self.send(who, Method::POST, uri, body).await
     }
 
+    /// Somebody with this number writes so many messages; nobody of ours has answered.
+    pub(crate) async fn thread(&self, number: &str, messages: i64) -> Thread {
+        let contact = self.writes(number).await;
+        let connection = self.connection().await;
+        let mut conn = self.db.database().connection().await.unwrap();
+        let growth = Growth {
+            workspace_id: self.home,
+            connection_id: connection,
+            contact_id: contact,
+            messages,
+            customer_wrote_at: Some(start()),
+        };
+        let grown = conversations::grow(&mut conn, vec![growth], start()).await.unwrap().remove(0);
+        let rows: Vec<NewMessage> = (1..=messages)
+            .map(|sequence| NewMessage {
+                id: MessageId::new(),
+                workspace_id: self.home,
+                connection_id: connection,
+                conversation_id: grown.id,
+                contact_id: contact,
+                sequence,
+                direction: Direction::Inbound,
+                kind: "text".into(),
+                wamid: None,
+                body: Some(format!("message {sequence}")),
+                raw: Some(b"{}".as_slice().into()),
+                said_at: Some(start()),
+            })
+            .collect();
+        let ids = rows.iter().map(|row| row.id).collect();
+        messages::insert(&mut conn, rows, start()).await.unwrap();
+        let id = grown.id.as_uuid();
+        self.db
+            .execute(&format!("UPDATE conversations SET bot_sequence = 0 WHERE id = '{id}'"))
+            .await
+            .unwrap();
+        Thread { contact, connection, conversation: grown.id, messages: ids }
+    }
+
+    /// A campaign whose messages are those of the thread, in these states; answers with its id.
+    pub(crate) async fn campaign(&self, thread: &Thread, states: &[&str]) -> Uuid {
+        let (id, workspace) = (Uuid::now_v7(), self.home.as_uuid());
+        let (connection, contact) = (thread.connection.as_uuid(), thread.contact.as_uuid());
+        let conversation = thread.conversation.as_uuid();
+        let number = format!("(SELECT wa_id FROM contacts WHERE id = '{contact}')");
+        let mut sql = vec![
+            format!(
+                "INSERT INTO campaigns (id, workspace_id, connection_id, name, status, template, audience, \
+                 on_uncertain, created_by, created_at, updated_at) VALUES ('{id}', '{workspace}', \
+                 '{connection}', 'Sale', 'running', '{{}}', '{{}}', 'hold', 'test', now(), now())"
+            ),
+            format!(
+                "INSERT INTO campaign_recipients (campaign_id, n, id, chunk, contact_id, recipient_kind, \
+                 recipient, params) VALUES ('{id}', 1, '{}', 1, '{contact}', 'number', {number}, '[\"Lena\"]')",
+                thread.messages[0].as_uuid()
+            ),
+            format!(
+                "INSERT INTO campaign_uploads (campaign_id, line, wa_id, name) \
+                 SELECT '{id}', 1, wa_id, name FROM contacts WHERE id = '{contact}'"
+            ),
+        ];
+        for (message, state) in thread.messages.iter().zip(states) {
+            let (message, is_counted) =
+                (message.as_uuid(), matches!(*state, "accepted" | "failed" | "unknown"));
+            sql.push(format!(
+                "INSERT INTO outbound_messages (id, workspace_id, connection_id, conversation_id, dedupe_key, \
+                 recipient_kind, recipient, source, on_doubt, state, content, created_at, campaign_id, \
+                 error_code) VALUES ('{message}', '{workspace}', '{connection}', '{conversation}', \
+                 'c:{message}', 'number', {number}, 'campaign', 'hold', '{state}', 'Hi Lena', now(), '{id}', \
+                 CASE '{state}' WHEN 'failed' THEN 131026 END)"
+            ));
+            if is_counted {
+                let cell = match *state {
+                    "failed" => "'failed', '131026'",
+                    "unknown" => "'uncertain', ''",
+                    _ => "'accepted', ''",
+                };
+                sql.push(format!("INSERT INTO campaign_counts VALUES ('{id}', {cell}, 1)"));
+            }
+        }
+        for statement in sql {
+            self.db.execute(&statement).await.unwrap();
+        }
+        id
+    }
+
+    async fn connection(&self) -> ConnectionId {
+        let mut conn = self.db.database().connection().await.unwrap();
+        let all = connections::list(&mut conn, self.home, None, 1).await.unwrap();
+        if let Some(connection) = all.first() {
+            return connection.id();
+        }
+        let new = NewConnection {
+            id: ConnectionId::new(),
+            workspace_id: self.home,
+            name: "Main".into(),
+            phone_number_id: PhoneNumberId::new("290184457761305"),
+            waba_id: WabaId::new("104996122399160"),
+            display_phone_number: None,
+            access_token_sealed: vec![1],
+            limits: Limits::default(),
+        };
+        connections::insert(&mut conn, new, start()).await.unwrap().id()
+    }
+
     /// Somebody with this number writes; answers with who that is now.
     pub(crate) async fn writes(&self, number: &str) -> ContactId {
         let mut conn = self.db.database().connection().await.unwrap();
@@ -140,8 +256,26 @@ impl World {
     }
 }
 
+/// A relay that has stopped: what is to be told stays in the outbox.
+fn idle_relay(db: &Database) -> Relay {
+    let (tasks, stopped) = (TaskTracker::new(), CancellationToken::new());
+    stopped.cancel();
+    let options = BrokerOptions::new("amqp://127.0.0.1:1", Topology::default(), "test").unwrap();
+    let broker = Broker::start(options, tasks.clone(), stopped.clone());
+    let clock = Arc::new(ManualClock::new(start()));
+    Relay::start(db.clone(), broker.publisher(), clock, &tasks, stopped)
+}
+
 pub(crate) fn start() -> DateTime<Utc> {
     START.parse().unwrap()
+}
+
+/// What somebody wrote.
+pub(crate) struct Thread {
+    pub(crate) contact: ContactId,
+    pub(crate) connection: ConnectionId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) messages: Vec<MessageId>,
 }
 
 pub(crate) struct Answer {

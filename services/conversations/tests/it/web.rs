@@ -7,4 +7,4 @@ mod limits;
 mod meta_apps;
 mod secrets;
 mod threads;
-mod world;
+pub(crate) mod world;
