@@ -219,7 +219,8 @@ async fn where_stop_words_are_switched_off_stop_is_a_word_like_others() {
         let one = stage.world.get(Who::Admin, "/v1/connections").await.ids().remove(0);
         let uri = format!("/v1/connections/{one}");
         let body = json!({ "stop_words": false });
-        let changed = stage.world.send(Who::Admin, actix_web::http::Method::PATCH, &uri, &body).await;
+        let changed =
+            stage.world.send(Who::Admin, actix_web::http::Method::PATCH, &uri, &body).await;
         assert_eq!(changed.json()["stop_words"], json!(false));
         stage.says("wamid.1", "stop", 1).await;
         stage.await_count("messages", 1).await;
