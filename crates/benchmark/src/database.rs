@@ -76,6 +76,31 @@ impl Database {
         Ok(())
     }
 
+    /// Makes `count` people as a large workspace has them: 40 first and 2,000 last names, tags and cities of which
+    /// some are rare, all sources, some who opted out, made over the two years until 2025.
+    pub(crate) async fn crowd(&self, count: u64) -> anyhow::Result<()> {
+        let first = "'Anna','Berta','Clara','David','Emil','Friedrich','Greta','Hans','Ida','Jakob','Karl','Lena',\
+                     'Moritz','Nora','Otto','Paula','Quirin','Rosa','Stefan','Thea','Ulrich','Vera','Willi','Xaver',\
+                     'Yvonne','Zoe','Aylin','Bilal','Chiara','Diego','Elif','Fatima','Giulia','Hassan','Ines','Jamal',\
+                     'Kofi','Leila','Mateo','Ngozi'";
+        let sql = format!(
+            "INSERT INTO contacts (id, workspace_id, wa_id, name, source, tags, attributes, opted_out_at, \
+                created_at, updated_at) \
+             SELECT gen_random_uuid(), w.id, '49160' || lpad(n::text, 8, '0'), \
+                (ARRAY[{first}])[1 + n % 40] || ' Name' || (n * 7919 % 2000), \
+                CASE WHEN n % 10000 = 0 THEN 'template_send' WHEN n % 10 = 0 THEN 'webhook' \
+                    WHEN n % 100 = 1 THEN 'api' ELSE 'import' END, \
+                CASE WHEN n % 3 = 0 THEN ARRAY['customer'] ELSE '{{}}' END \
+                    || CASE WHEN n % 10000 < 20 THEN ARRAY['rare' || n % 10000] ELSE '{{}}' END, \
+                jsonb_build_object('city', 'City' || n * 31 % 500, 'orders', n % 90), \
+                CASE WHEN n % 200 = 0 THEN now() END, t.made, t.made \
+             FROM (SELECT id FROM workspaces LIMIT 1) w, generate_series(1, {count}) AS n, \
+                LATERAL (SELECT timestamptz '2024-01-01' + n * interval '2 years' / {count} AS made) t"
+        );
+        self.client.batch_execute(&sql).await?;
+        Ok(self.client.batch_execute("VACUUM ANALYZE contacts").await?)
+    }
+
     /// Marks every message as one that had its bot's turn, and tidies up after that.
     pub(crate) async fn play_all_turns(&self) -> anyhow::Result<()> {
         self.client.batch_execute("UPDATE conversations SET bot_sequence = last_sequence").await?;

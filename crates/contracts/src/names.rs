@@ -39,8 +39,18 @@ pub mod event {
     pub const MESSAGE_FAILED: &str = "message.failed";
     /// Whether Meta took a message is not known.
     pub const MESSAGE_UNCERTAIN: &str = "message.uncertain";
-    /// A person wrote for the first time.
+    /// A person is known now: they wrote for the first time, or somebody made the contact.
     pub const CONTACT_CREATED: &str = "contact.created";
+    /// A person is known by more or other things than before.
+    pub const CONTACT_UPDATED: &str = "contact.updated";
+    /// A person does not want to hear from us any more.
+    pub const CONTACT_OPTED_OUT: &str = "contact.opted_out";
+    /// A person wants to hear from us again.
+    pub const CONTACT_OPTED_IN: &str = "contact.opted_in";
+    /// Several contacts became this one.
+    pub const CONTACT_MERGED: &str = "contact.merged";
+    /// A person was forgotten.
+    pub const CONTACT_ERASED: &str = "contact.erased";
     /// A conversation began.
     pub const CONVERSATION_OPENED: &str = "conversation.opened";
     /// A bot had an answer and did not give it.

@@ -52,6 +52,10 @@ kinds! {
     MetaApp, MetaAppId, "app";
     /// Identifies a person in a workspace.
     Contact, ContactId, "ctc";
+    /// Identifies what a person decided about hearing from us.
+    Consent, ConsentId, "cst";
+    /// Identifies a colleague's note about a person.
+    Note, NoteId, "nte";
     /// Identifies one conversation between a connection and a contact.
     Conversation, ConversationId, "cnv";
     /// Identifies one message of a conversation, in or out.

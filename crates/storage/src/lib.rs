@@ -8,6 +8,7 @@
 //! - the sets handled by one statement are sorted by key, so that two batches never deadlock.
 
 pub mod api_keys;
+pub mod audit;
 pub mod bot_turns;
 pub mod campaigns;
 pub mod connections;

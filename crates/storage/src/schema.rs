@@ -64,6 +64,7 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         archived_at -> Nullable<Timestamptz>,
+        heeds_stop_words -> Bool,
     }
 }
 
@@ -81,6 +82,7 @@ diesel::table! {
         tags -> Array<Text>,
         attributes -> Jsonb,
         opted_out_at -> Nullable<Timestamptz>,
+        consent_said_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -5,6 +5,7 @@
 //! - a lock only saves work: what goes on without it waits at the ledger's row instead;
 //! - whatever is told onwards was promised in the same transaction.
 
+mod consent;
 mod lines;
 mod meters;
 mod read;

@@ -110,6 +110,8 @@ pub(crate) enum Which {
     WebhookIngest,
     /// Works webhooks off; serves connections, conversations, messages and events
     Conversations,
+    /// Serves contacts
+    Contacts,
     /// Answers by rules, and hands messages to Meta
     Chatbot,
     /// Works campaigns off, and hands their messages to Meta; serves campaigns
@@ -125,6 +127,7 @@ impl Which {
             Self::All => "switchyard",
             Self::WebhookIngest => "webhook-ingest",
             Self::Conversations => "conversations",
+            Self::Contacts => "contacts",
             Self::Chatbot => "chatbot",
             Self::CampaignSender => "campaign-sender",
             Self::Console => "console",

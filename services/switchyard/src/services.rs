@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::web::{Data, ServiceConfig};
 use campaign_sender::CampaignSender;
 use chatbot::Chatbot;
+use contacts::Contacts;
 use coordination::Coordination;
 use relay::Relay;
 use sending::Sender;
@@ -23,6 +24,7 @@ struct Routes {
     auth: Arc<Auth>,
     ingest: Option<Ingest>,
     conversations: Option<conversations::State>,
+    contacts: Option<Contacts>,
     chatbot: Option<Chatbot>,
     campaigns: Option<CampaignSender>,
     console: Option<console::Desk>,
@@ -62,6 +64,7 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         auth,
         ingest: None,
         conversations: None,
+        contacts: None,
         chatbot: None,
         campaigns: None,
         console: None,
@@ -81,11 +84,16 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         let dependencies = of_conversations(parts, relay.clone());
         routes.conversations = Some(conversations::start(life, dependencies));
     }
+    if is_chosen(Which::Contacts) {
+        routes.contacts = Some(contacts::start(life, of_contacts(parts, relay.clone())));
+    }
     let sources = match which {
         Which::All => Source::ALL.to_vec(),
         Which::Chatbot => vec![Source::Bot],
         Which::CampaignSender => vec![Source::Campaign],
-        Which::WebhookIngest | Which::Conversations | Which::Console => return Ok(routes),
+        Which::WebhookIngest | Which::Conversations | Which::Contacts | Which::Console => {
+            return Ok(routes);
+        }
     };
     let sender = parts.sender(life, relay.clone(), sources)?;
     if is_chosen(Which::Chatbot) {
@@ -121,6 +129,10 @@ fn of_conversations(parts: &Parts, relay: Relay) -> conversations::Dependencies 
         settings: parts.settings.conversations.clone(),
         limits: parts.settings.limits.clone(),
     }
+}
+
+fn of_contacts(parts: &Parts, relay: Relay) -> contacts::Dependencies {
+    contacts::Dependencies { db: parts.db.clone(), relay, clock: Arc::clone(&parts.clock) }
 }
 
 fn of_chatbot(parts: &Parts, relay: Relay, sender: Sender) -> chatbot::Dependencies {
@@ -191,6 +203,9 @@ impl Routes {
         if let Some(state) = &self.conversations {
             config.app_data(Data::new(state.clone()));
             conversations::routes(config);
+        }
+        if let Some(contacts) = &self.contacts {
+            contacts.routes(config);
         }
         if let Some(chatbot) = &self.chatbot {
             chatbot.routes(config);

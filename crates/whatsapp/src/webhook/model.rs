@@ -18,6 +18,7 @@ macro_rules! silent {
 mod kind;
 mod message;
 mod parts;
+mod preference;
 mod status;
 
 use chrono::{DateTime, Utc};
@@ -26,6 +27,7 @@ use kernel::{UserId, WaId, Wamid};
 pub use self::kind::Kind;
 pub use self::message::{Echo, InboundMessage};
 pub use self::parts::{Card, Location, Media, MetaError, NewIdentity, OrderItem};
+pub use self::preference::{Preference, Wish};
 pub use self::status::{Pricing, Progress, Status};
 
 use crate::json::{self, Object};

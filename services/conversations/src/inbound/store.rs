@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use contracts::events::event::Detail;
 use contracts::events::{MessageReceived, MessageStatusChanged};
 use contracts::names::event;
-use kernel::ids::{ConnectionId, ContactId, MessageId};
-use storage::contacts::{Resolved, Sighting};
+use kernel::ids::{ConnectionId, ContactId, MessageId, WorkspaceId};
+use storage::contacts::{Consent, Resolved, Sighting};
 use storage::conversations::{Grown, Growth};
 use storage::events::{Event, Happened};
 use storage::messages::{Direction, NewMessage};
@@ -17,7 +17,9 @@ use storage::{
     AsyncPgConnection, StorageError, contacts, conversations, events, inbound_ledger, messages,
     statuses, webhook_records,
 };
+use whatsapp::webhook::model::Preference;
 
+use super::consent;
 use super::lines::Line;
 use super::read::{Item, Said, What};
 
@@ -69,27 +71,87 @@ async fn store_messages<'i>(
     fresh: impl Iterator<Item = &'i Item>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Event>, StorageError> {
+    let fresh: Vec<&Item> = fresh.collect();
     let messages: Vec<(&Item, Line, &Said)> = fresh
+        .iter()
         .filter_map(|item| match (&item.what, item.line) {
-            (What::Message(said), Some(line)) => Some((item, line, said.as_ref())),
+            (What::Message(said), Some(line)) => Some((*item, line, said.as_ref())),
             (What::Message(_) | What::Status(_) | What::Record { .. }, _) => None,
         })
         .collect();
-    if messages.is_empty() {
+    let wishes: Vec<(&Item, Line, &Preference)> =
+        fresh.iter().flat_map(|item| wishes(item)).collect();
+    if messages.is_empty() && wishes.is_empty() {
         return Ok(Vec::new());
     }
-    let sightings: Vec<Sighting> =
-        messages.iter().map(|(_, line, said)| sighting(*line, said)).collect();
-    let contacts = contacts::resolve(tx, &sightings, now).await?;
+    let (contacts, decided) = meet(tx, &messages, &wishes, now).await?;
+    if messages.is_empty() {
+        return Ok(decided);
+    }
     let placed: Vec<Placed<'_>> = messages
         .into_iter()
         .zip(contacts)
         .map(|((item, line, said), contact)| Placed { item, line, said, contact })
         .collect();
     let grown = conversations::grow(tx, growths(&placed, now), now).await?;
-    let (rows, told) = write_down(&placed, grown, now);
+    let (rows, mut told) = write_down(&placed, grown, now);
     messages::insert(tx, rows, now).await?;
+    told.extend(decided);
     Ok(told)
+}
+
+/// What people told WhatsApp, one by one.
+fn wishes(item: &Item) -> Vec<(&Item, Line, &Preference)> {
+    match (&item.what, item.line) {
+        (What::Record { preferences, .. }, Some(line)) => {
+            preferences.iter().map(|wish| (item, line, wish)).collect()
+        }
+        (What::Message(_) | What::Status(_) | What::Record { .. }, _) => Vec::new(),
+    }
+}
+
+/// Finds or makes everybody who said something, and writes down what they decided about hearing from us.
+/// Returns the contacts of the messages, in their order, and what is to be told.
+async fn meet(
+    tx: &mut AsyncPgConnection,
+    messages: &[(&Item, Line, &Said)],
+    wishes: &[(&Item, Line, &Preference)],
+    now: DateTime<Utc>,
+) -> Result<(Vec<Resolved>, Vec<Event>), StorageError> {
+    let mut sightings: Vec<Sighting> =
+        messages.iter().map(|(_, line, said)| sighting(*line, said)).collect();
+    sightings.extend(wishes.iter().map(|(_, line, wish)| of_wish(*line, wish)));
+    let in_messages = messages.iter().enumerate().filter_map(|(at, (_, line, said))| {
+        consent::of_message(*line, said, now).map(|declaration| (at, declaration))
+    });
+    let in_wishes = (messages.len()..)
+        .zip(wishes)
+        .map(|(at, (_, line, wish))| (at, consent::of_preference(*line, wish, now)));
+    let declared = in_messages.chain(in_wishes).collect();
+    let (mut met, news) = contacts::hear(tx, &sightings, declared, now).await?;
+    let whose: HashMap<ContactId, (WorkspaceId, Option<String>)> = met
+        .iter()
+        .zip(messages.iter().map(|(item, ..)| item).chain(wishes.iter().map(|(item, ..)| item)))
+        .filter_map(|(met, item)| {
+            Some((met.id, (item.line?.workspace_id, item.traceparent.clone())))
+        })
+        .collect();
+    let tell = |contact: ContactId, event_type| {
+        let (workspace, traceparent) = whose.get(&contact)?.clone();
+        Some(Event::about_contact(workspace, contact, event_type, now, traceparent))
+    };
+    let only_wished = met.split_off(messages.len());
+    let mut made: Vec<ContactId> =
+        only_wished.iter().filter(|person| person.is_new).map(|person| person.id).collect();
+    made.retain(|id| met.iter().all(|person| person.id != *id));
+    made.dedup();
+    let mut told: Vec<Event> =
+        made.into_iter().filter_map(|id| tell(id, event::CONTACT_CREATED)).collect();
+    told.extend(news.into_iter().filter_map(|(contact, consent)| match consent {
+        Consent::Given => tell(contact, event::CONTACT_OPTED_IN),
+        Consent::Withdrawn => tell(contact, event::CONTACT_OPTED_OUT),
+    }));
+    Ok((met, told))
 }
 
 fn sighting(line: Line, said: &Said) -> Sighting {
@@ -98,6 +160,15 @@ fn sighting(line: Line, said: &Said) -> Sighting {
         wa_id: said.wa_id.clone(),
         user_id: said.user_id.clone(),
         name: said.name.clone(),
+    }
+}
+
+fn of_wish(line: Line, wish: &Preference) -> Sighting {
+    Sighting {
+        workspace_id: line.workspace_id,
+        wa_id: wish.wa_id.clone(),
+        user_id: wish.user_id.clone(),
+        name: None,
     }
 }
 
@@ -250,7 +321,7 @@ fn tell_step(step: Step) -> Option<Event> {
 }
 
 fn record(item: &Item) -> Option<WebhookRecord> {
-    let What::Record { field, waba_id, phone_number_id, item: json, happened_at } = &item.what
+    let What::Record { field, waba_id, phone_number_id, item: json, happened_at, .. } = &item.what
     else {
         return None;
     };

@@ -4,12 +4,11 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use chrono::TimeDelta;
 use kernel::ids::{ConnectionId, ContactId, ConversationId};
 use serde::{Deserialize, Serialize};
+use service::values::{Nothing, Time};
 use service::{Caller, Cursor, Limit, Page, Problem, Query, Scope};
 use storage::conversations;
 
 use super::State;
-use super::time::Time;
-use super::values::Nothing;
 
 /// After a person's message, how long a business may answer with anything but a template (Meta,
 /// "customer service window", read November 2026).

@@ -6,12 +6,12 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use kernel::Wamid;
 use kernel::ids::{ConnectionId, ContactId, ConversationId, MessageId};
 use serde::{Deserialize, Serialize};
+use service::values::Time;
 use service::{Caller, Cursor, Limit, Page, Problem, Query, Scope};
 use storage::{conversations, messages};
 
 use self::status::Status;
 use super::State;
-use super::time::Time;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     let thread = web::resource("/v1/conversations/{id}/messages").route(web::get().to(thread));

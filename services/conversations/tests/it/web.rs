@@ -2,10 +2,9 @@
 
 mod access;
 mod connections;
-mod contacts;
 mod events;
 mod limits;
 mod meta_apps;
 mod secrets;
 mod threads;
-mod world;
+pub(crate) mod world;

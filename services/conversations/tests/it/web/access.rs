@@ -34,7 +34,6 @@ async fn routes(world: &World) -> Vec<Route> {
     let app = world.post(Who::Admin, "/v1/meta-apps", &new_app).await;
     let app = app.header("location").unwrap().to_owned();
     let connection = format!("/v1/connections/{}", thread.connection);
-    let contact = format!("/v1/contacts/{}", thread.contact);
     let conversation = format!("/v1/conversations/{}", thread.conversation);
     let mut other_number = connection_body();
     other_number["phone_number_id"] = json!("290184457761306");
@@ -63,12 +62,6 @@ async fn routes(world: &World) -> Vec<Route> {
             json!({ "app_secret": "mine" }),
             Foreign::NotFound,
         ),
-        read("/v1/contacts", Foreign::Empty),
-        write(Method::PUT, "/v1/contacts/by-phone/+4915700000000", json!({}), Foreign::Own),
-        read(&contact, Foreign::NotFound),
-        write(Method::PATCH, &contact, json!({ "name": "Mine" }), Foreign::NotFound),
-        write(Method::POST, &format!("{contact}/opt-out"), Value::Null, Foreign::NotFound),
-        write(Method::POST, &format!("{contact}/opt-in"), Value::Null, Foreign::NotFound),
         read("/v1/conversations", Foreign::Empty),
         read(&conversation, Foreign::NotFound),
         read(&format!("{conversation}/messages"), Foreign::NotFound),
@@ -149,11 +142,10 @@ async fn a_parameter_nobody_knows_is_refused_before_anything_happens() {
     assert_eq!(everything(&world).await, before);
 }
 
-/// Every connection, contact and app, as the tables hold them.
+/// Every connection and app, as the tables hold them.
 async fn everything(world: &World) -> i64 {
     let sql = "SELECT sum(hashtext(row)::bigint)::bigint AS count FROM ( \
                SELECT connections::text AS row FROM connections \
-               UNION ALL SELECT contacts::text FROM contacts \
                UNION ALL SELECT meta_apps::text FROM meta_apps \
                UNION ALL SELECT meta_app_secrets::text FROM meta_app_secrets) AS rows";
     world.db.count(sql).await.unwrap()

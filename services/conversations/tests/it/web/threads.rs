@@ -145,25 +145,6 @@ async fn a_status_follows_the_ledger_and_never_moves_backwards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_contact_is_found_by_phone_as_it_is_written() {
-    let world = World::new().await;
-    let lena = thread(&world, "4915755512345", &[Direction::Inbound]).await;
-    thread(&world, "4915755599999", &[Direction::Inbound]).await;
-    let one = format!("/v1/contacts/{}", lena.contact);
-    assert_snapshot!("contact", world.get(Who::Viewer, &one).await.shown());
-    for phone in ["%2B4915755512345", "+4915755512345", "%2B49%20157%20555-12345"] {
-        let found = world.get(Who::Viewer, &format!("/v1/contacts?phone={phone}")).await;
-        assert_eq!(found.ids(), [lena.contact.to_string()], "{phone}");
-    }
-    let all = world.get(Who::Viewer, "/v1/contacts").await;
-    assert_eq!(all.data().len(), 2);
-    let nobody = world.get(Who::Viewer, "/v1/contacts?phone=%2B4915700000000").await;
-    assert!(nobody.data().is_empty());
-    let wrong = world.get(Who::Viewer, "/v1/contacts?phone=4915755512345").await;
-    assert_snapshot!("contact_phone_wrong", wrong.shown());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_tells_until_when_anything_may_be_sent() {
     let world = World::new().await;
     let lena = thread(&world, "4915755512345", &[Direction::Inbound]).await;

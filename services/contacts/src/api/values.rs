@@ -1,18 +1,21 @@
-//! What a request says about a contact: what deserialises is fit to be kept.
+//! What a request says about contacts: what deserialises is fit to be kept, or to be looked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
-use storage::contacts::Changes;
-
-use super::super::values::{Name, given};
+use service::values::{Name, given};
+use storage::contacts::{Changes, MOST_TAGS, Source};
 
 /// Characters of a tag or of an attribute's name, at most: what a column of a table can show.
 const LONGEST_WORD: usize = 64;
 /// Characters of an attribute, at most: the longest body of a template (Meta, "Templates", 1,024).
 const LONGEST_TEXT: usize = 1024;
-/// Tags of a contact and attributes of a request, at most; more is a mistake in a program.
+/// One letter begins too many names; one character of Chinese does not.
+const FEWEST_BYTES: usize = 2;
+/// Attributes of a request, at most; more is a mistake in a program.
 const MOST: usize = 50;
 
 /// A merge patch of a contact (RFC 7396): what is left out stays, `null` forgets, tags are replaced.
@@ -51,6 +54,12 @@ impl Tag {
     }
 }
 
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl TryFrom<String> for Tag {
     type Error = &'static str;
 
@@ -73,7 +82,7 @@ impl TryFrom<BTreeSet<Tag>> for Tags {
     type Error = &'static str;
 
     fn try_from(tags: BTreeSet<Tag>) -> Result<Self, &'static str> {
-        if tags.len() <= MOST { Ok(Self(tags)) } else { Err("a contact has at most 50 tags") }
+        if tags.len() <= MOST_TAGS { Ok(Self(tags)) } else { Err("a contact has at most 50 tags") }
     }
 }
 
@@ -142,6 +151,111 @@ impl From<Attribute> for Value {
     }
 }
 
+/// An attribute that contacts are looked for by: `city:Berlin`.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Condition(AttributeName, String);
+
+impl Condition {
+    pub(super) fn pair(&self) -> (String, String) {
+        (self.0.0.clone(), self.1.clone())
+    }
+}
+
+impl TryFrom<String> for Condition {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let (name, value) = text
+            .split_once(':')
+            .ok_or("an attribute is looked for by name and value: city:Berlin")?;
+        if value.contains('\0') {
+            return Err("an attribute has no character of code 0");
+        }
+        Ok(Self(AttributeName::try_from(name.to_owned())?, value.to_owned()))
+    }
+}
+
+/// Where contacts came from.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CameFrom {
+    Webhook,
+    Api,
+    Import,
+    TemplateSend,
+    Campaign,
+}
+
+impl From<CameFrom> for Source {
+    fn from(from: CameFrom) -> Self {
+        match from {
+            CameFrom::Webhook => Self::Webhook,
+            CameFrom::Api => Self::Api,
+            CameFrom::Import => Self::Import,
+            CameFrom::TemplateSend => Self::TemplateSend,
+            CameFrom::Campaign => Self::Campaign,
+        }
+    }
+}
+
+/// A time in a query.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Moment(DateTime<Utc>);
+
+impl TryFrom<String> for Moment {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        text.parse()
+            .map(Self)
+            .map_err(|_malformed: chrono::ParseError| "a time is written 2026-11-22T10:00:00Z")
+    }
+}
+
+impl From<Moment> for DateTime<Utc> {
+    fn from(moment: Moment) -> Self {
+        moment.0
+    }
+}
+
+/// What somebody types to find people.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Words(String);
+
+impl Words {
+    /// The words, without what is between them.
+    pub(super) fn words(&self) -> Vec<String> {
+        let words = self.0.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect()
+    }
+
+    /// The digits of what is written like a phone number.
+    pub(super) fn digits(&self) -> Option<String> {
+        let text = self.0.trim();
+        let is_like_number = text
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, ' ' | '+' | '-' | '.' | '(' | ')'));
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        is_like_number.then(|| digits.strip_prefix("00").map(str::to_owned).unwrap_or(digits))
+    }
+}
+
+impl TryFrom<String> for Words {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let words = Self(text);
+        let has_enough = words.words().iter().any(|word| word.len() >= FEWEST_BYTES);
+        if has_enough && words.0.chars().count() <= LONGEST_WORD {
+            return Ok(words);
+        }
+        Err("a search has 2 to 64 characters, and a word among them")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{from_value, json};
@@ -182,5 +296,28 @@ mod tests {
         ] {
             assert!(from_value::<Patch>(body.clone()).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn what_looks_like_a_number_is_one() {
+        let words = |text: &str| Words::try_from(text.to_owned()).unwrap();
+        for text in ["+49 157-555", "0049157555", "49157555", "(49) 157.555"] {
+            assert_eq!(words(text).digits().as_deref(), Some("49157555"), "{text}");
+        }
+        assert_eq!(words("anna 2").digits(), None);
+        assert_eq!(words("O'Neil-Smith, J.").words(), ["O", "Neil", "Smith", "J"]);
+        assert_eq!(words("王").words(), ["王"]);
+        for text in ["", " ", "a", "!?", &"x".repeat(65)] {
+            assert!(Words::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_is_looked_for_by_name_and_value() {
+        let condition = |text: &str| Condition::try_from(text.to_owned()).map(|c| c.pair());
+        assert_eq!(condition("city:Bad: Ems"), Ok(("city".into(), "Bad: Ems".into())));
+        assert!(
+            condition("city").is_err() && condition("a b:1").is_err() && condition("a:\0").is_err()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! `ETag` and `If-Match`: a change that was prepared on an old reading is refused.
+//! `ETag` and `If-Match` of things that tell the time of their last change: a change that was prepared
+//! on an old reading is refused.
 //!
 //! A version is the time of the last change, which storage never gives out twice for one thing.
 
@@ -9,16 +10,17 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{ETAG, HeaderName, IF_MATCH};
 use actix_web::{FromRequest, HttpRequest};
 use chrono::{DateTime, Utc};
-use service::{Code, Problem};
+
+use crate::{Code, Problem};
 
 /// The header that names the version of what is shown.
-pub(super) fn etag(updated_at: DateTime<Utc>) -> (HeaderName, String) {
+pub fn etag(updated_at: DateTime<Utc>) -> (HeaderName, String) {
     (ETAG, format!("\"{:x}\"", updated_at.timestamp_micros()))
 }
 
 /// The versions a change may be made to, as a handler's argument.
 #[derive(Debug)]
-pub(super) enum IfMatch {
+pub enum IfMatch {
     /// Whatever is there.
     Any,
     /// One of these; a tag that we never gave out matches nothing.
@@ -27,7 +29,7 @@ pub(super) enum IfMatch {
 
 impl IfMatch {
     /// The versions, for storage; `None` means any.
-    pub(super) fn versions(&self) -> Option<&[DateTime<Utc>]> {
+    pub fn versions(&self) -> Option<&[DateTime<Utc>]> {
         match self {
             Self::Any => None,
             Self::OneOf(versions) => Some(versions),
@@ -35,7 +37,7 @@ impl IfMatch {
     }
 
     /// Why nothing was changed, when the thing may (`is_there`) still be there.
-    pub(super) fn refusal(&self, is_there: bool) -> Problem {
+    pub fn refusal(&self, is_there: bool) -> Problem {
         match self {
             Self::OneOf(_) if is_there => Problem::new(
                 Code::EtagMismatch,

@@ -6,10 +6,8 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
-use storage::messages::Direction;
 
-use super::threads::thread;
-use super::world::{Who, World};
+use crate::world::{Who, World};
 
 const ADA: &str = "/v1/contacts/by-phone/+4915755512345";
 
@@ -61,9 +59,9 @@ async fn fifty_upserts_of_one_number_at_once_make_one_contact() {
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_who_wrote_before_is_the_same_contact() {
     let world = World::new().await;
-    let lena = thread(&world, "4915755512345", &[Direction::Inbound]).await;
+    let lena = world.writes("4915755512345").await;
     let one = ada(&world, &json!({ "tags": ["vip"] })).await;
-    assert!(one.ends_with(&lena.contact.to_string()));
+    assert!(one.ends_with(&lena.to_string()));
     let shown = world.get(Who::Viewer, &one).await.json();
     assert_eq!((&shown["name"], &shown["source"]), (&json!("Lena"), &json!("webhook")));
 }
@@ -156,4 +154,23 @@ async fn what_cannot_be_kept_of_a_contact_is_pointed_at() {
     let answer = world.send(Who::Admin, Method::PUT, uri, &json!({})).await;
     assert_eq!((answer.status, &answer.json()["errors"][0]["pointer"]), (422, &json!("e164")));
     assert!(world.get(Who::Admin, "/v1/contacts").await.data().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_is_found_by_phone_as_it_is_written() {
+    let world = World::new().await;
+    let lena = world.writes("4915755512345").await;
+    world.writes("4915755599999").await;
+    let one = format!("/v1/contacts/{}", lena);
+    assert_snapshot!("contact", world.get(Who::Viewer, &one).await.shown());
+    for phone in ["%2B4915755512345", "+4915755512345", "%2B49%20157%20555-12345"] {
+        let found = world.get(Who::Viewer, &format!("/v1/contacts?phone={phone}")).await;
+        assert_eq!(found.ids(), [lena.to_string()], "{phone}");
+    }
+    let all = world.get(Who::Viewer, "/v1/contacts").await;
+    assert_eq!(all.data().len(), 2);
+    let nobody = world.get(Who::Viewer, "/v1/contacts?phone=%2B4915700000000").await;
+    assert!(nobody.data().is_empty());
+    let wrong = world.get(Who::Viewer, "/v1/contacts?phone=4915755512345").await;
+    assert_snapshot!("contact_phone_wrong", wrong.shown());
 }
