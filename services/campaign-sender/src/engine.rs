@@ -2,12 +2,13 @@
 //!
 //! A tick names a campaign to look at. Whoever takes it becomes the campaign's *driver*: it holds L5,
 //! freezes, feeds and waits, and ends when there is nothing to do for long; then the sweep finds the
-//! campaign when its time has come.
+//! campaign when its time has come. While it drives, `next_look_at` says when it will have looked again;
+//! when that has passed it is silent, and another one takes its place, without L5 while that lasts.
 //!
 //! Invariants:
 //! - two drivers of one campaign are a waste and no danger: each step locks rows and looks again;
-//! - a tick is acknowledged when a driver is at the campaign, here or in another process; `next_look_at`, which
-//!   that driver moves, is the moment at which the sweep makes good for one that died;
+//! - a tick is acknowledged when a driver is at the campaign, here or in another process, or the sweep will
+//!   find the campaign within seconds;
 //! - nothing is fed for a campaign that is not running, in quiet hours, or after its end.
 
 mod advance;

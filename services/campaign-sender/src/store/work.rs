@@ -180,7 +180,8 @@ pub(crate) async fn rest(
 statement! {
     RestNoLonger(id: Uuid, by: DateTime<Utc>) -> () {
         "UPDATE campaigns SET next_look_at = " [by: Timestamptz] " WHERE id = " [id: sql_types::Uuid]
-        " AND status IN ('scheduled', 'preparing', 'running') AND next_look_at > " [by: Timestamptz]
+        " AND status IN ('scheduled', 'preparing', 'running') AND (next_look_at IS NULL OR next_look_at > "
+        [by: Timestamptz] ")"
     }
 }
 
@@ -196,6 +197,30 @@ pub(crate) async fn rest_no_longer(
 ) -> Result<(), StorageError> {
     RestNoLonger { id: id.as_uuid(), by }.execute(conn).await?;
     Ok(())
+}
+
+statement! {
+    TakeOver(id: Uuid, before: DateTime<Utc>, until: DateTime<Utc>) -> sql_types::Uuid {
+        "UPDATE campaigns SET next_look_at = " [until: Timestamptz] " WHERE id = " [id: sql_types::Uuid]
+        " AND status IN ('scheduled', 'preparing', 'running') AND next_look_at < " [before: Timestamptz]
+        " RETURNING id"
+    }
+}
+
+/// Takes a campaign on that somebody should have looked at before `before`; `true` for one of those who
+/// ask at once. Nobody else does until `until`.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub(crate) async fn take_over(
+    conn: &mut AsyncPgConnection,
+    id: CampaignId,
+    before: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let taken: Vec<Uuid> = TakeOver { id: id.as_uuid(), before, until }.load(conn).await?;
+    Ok(!taken.is_empty())
 }
 
 statement! {
