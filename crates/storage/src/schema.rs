@@ -96,6 +96,7 @@ diesel::table! {
         customer_wrote_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        campaign_message_id -> Nullable<Uuid>,
     }
 }
 
@@ -162,6 +163,7 @@ diesel::table! {
         error_code -> Nullable<Integer>,
         created_at -> Timestamptz,
         campaign_id -> Nullable<Uuid>,
+        replied_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -32,7 +32,8 @@ pub struct Numbers {
     pub delivered: i64,
     /// Of all: how many were read.
     pub read: i64,
-    /// Of all: how many were answered.
+    /// Of all: how many were answered: the person wrote in the thread after Meta had taken the message, within
+    /// 30 days, and before another campaign wrote to them there.
     pub replied: i64,
 }
 
@@ -58,13 +59,10 @@ impl Numbers {
     }
 
     /// Whether the kept numbers are what [`recount`] found. Why a campaign's messages were
-    /// cancelled is not written on them, and answers are not recounted.
+    /// cancelled is not written on them.
     pub fn agrees_with(&self, recounted: &Self) -> bool {
-        let comparable = |numbers: &Self| Self {
-            skipped: numbers.cancelled_as_one(),
-            replied: 0,
-            ..numbers.clone()
-        };
+        let comparable =
+            |numbers: &Self| Self { skipped: numbers.cancelled_as_one(), ..numbers.clone() };
         comparable(self) == comparable(recounted)
     }
 
@@ -131,7 +129,7 @@ pub async fn numbers(
 statement! {
     Recount(id: Uuid) -> (Text, Text, BigInt) {
         "WITH r AS MATERIALIZED (SELECT r.skip_reason, m.state, m.error_code, m.sent_at, m.delivered_at, \
-            m.read_at FROM campaign_recipients r LEFT JOIN outbound_messages m ON m.id = r.id \
+            m.read_at, m.replied_at FROM campaign_recipients r LEFT JOIN outbound_messages m ON m.id = r.id \
             WHERE r.campaign_id = " [id: sql_types::Uuid] ") \
          SELECT 'total', '', count(*) FROM r \
          UNION ALL SELECT 'skipped', skip_reason, count(*) FROM r \
@@ -146,6 +144,7 @@ statement! {
          UNION ALL SELECT 'delivered', '', count(*) FROM r \
             WHERE COALESCE(delivered_at, read_at) IS NOT NULL \
          UNION ALL SELECT 'read', '', count(*) FROM r WHERE read_at IS NOT NULL \
+         UNION ALL SELECT 'replied', '', count(*) FROM r WHERE replied_at IS NOT NULL \
          UNION ALL SELECT 'skipped', state, sum(size)::bigint FROM campaign_chunks \
             WHERE campaign_id = " [id: sql_types::Uuid] " AND state IN ('cancelled', 'too_late') GROUP BY state"
     }

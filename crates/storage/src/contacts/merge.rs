@@ -48,6 +48,7 @@ statement! {
          bot_sequence = CASE WHEN k.bot_sequence >= k.last_sequence \
              THEN k.last_sequence + g.bot_sequence ELSE k.bot_sequence END, \
          customer_wrote_at = GREATEST(k.customer_wrote_at, g.customer_wrote_at), \
+         campaign_message_id = COALESCE(k.campaign_message_id, g.campaign_message_id), \
          created_at = LEAST(k.created_at, g.created_at), updated_at = " [now: Timestamptz]
         " FROM conversations g WHERE g.connection_id = k.connection_id \
          AND g.contact_id = " [goes: sql_types::Uuid]

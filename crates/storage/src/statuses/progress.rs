@@ -1,9 +1,13 @@
 //! How far a message came: a lattice, so the order of the news does not matter.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::StatusUpdate;
 use crate::campaigns::counts::{End, Reached};
+
+/// Who writes later than this after a message was accepted does not answer it: for so long Meta tries to
+/// deliver one (cloud-api, time to live, Nov 2025).
+const ANSWERED_WITHIN: TimeDelta = TimeDelta::days(30);
 
 /// Meta's `status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub(super) struct Progress {
     pub(super) sent_at: Option<DateTime<Utc>>,
     pub(super) delivered_at: Option<DateTime<Utc>>,
     pub(super) read_at: Option<DateTime<Utc>>,
+    /// When the person wrote after it was accepted, by our clock.
+    pub(super) replied_at: Option<DateTime<Utc>>,
     pub(super) failed_at: Option<DateTime<Utc>>,
     pub(super) error_code: Option<i32>,
 }
@@ -89,12 +95,22 @@ impl Progress {
 }
 
 impl Progress {
+    /// The person wrote; `true` when that is the first answer to it.
+    pub(super) fn answer(&mut self, now: DateTime<Utc>) -> bool {
+        let is_answer = self.accepted_at.is_some_and(|at| now - at <= ANSWERED_WITHIN);
+        if is_answer && self.replied_at.is_none() {
+            self.replied_at = Some(now);
+            return true;
+        }
+        false
+    }
+
     /// How its recipient ended, as campaigns count it.
     pub(super) fn end(&self) -> Option<End> {
         End::of(&self.state, self.error_code)
     }
 
-    /// The steps it has made: each implies those before it.
+    /// The steps it has made: each at Meta implies those before it.
     pub(super) fn reached(&self) -> Vec<Reached> {
         let is_read = self.read_at.is_some();
         let is_delivered = is_read || self.delivered_at.is_some();
@@ -103,6 +119,7 @@ impl Progress {
             (is_sent, Reached::Sent),
             (is_delivered, Reached::Delivered),
             (is_read, Reached::Read),
+            (self.replied_at.is_some(), Reached::Replied),
         ];
         steps.into_iter().filter_map(|(is_made, step)| is_made.then_some(step)).collect()
     }

@@ -146,6 +146,7 @@ async fn hand_over(
         contact_id: addressee.contact,
         messages: 1,
         customer_wrote_at: None,
+        campaign_message: Some(addressee.id),
     });
     let grown = conversations::grow(tx, growths.collect(), now).await?;
     let threads: HashMap<ContactId, Grown> =

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use contracts::events::event::Detail;
 use contracts::events::{MessageReceived, MessageStatusChanged};
 use contracts::names::event;
-use kernel::ids::{ConnectionId, ContactId, MessageId};
+use kernel::ids::{ConnectionId, ContactId, ConversationId, MessageId};
 use storage::contacts::{Resolved, Sighting};
 use storage::conversations::{Grown, Growth};
 use storage::events::{Event, Happened};
@@ -44,12 +44,16 @@ pub(super) async fn store(
     let fresh =
         || items.iter().zip(&is_first).filter(|(_, is_first)| **is_first).map(|(item, _)| item);
 
-    let mut told = store_messages(tx, fresh(), now).await?;
+    let (mut told, answers) = store_messages(tx, fresh(), now).await?;
     let updates = fresh().filter_map(|item| match &item.what {
         What::Status(update) => Some(update.as_ref().clone()),
         What::Message(_) | What::Record { .. } => None,
     });
-    let applied = statuses::apply(tx, updates.collect(), now).await?;
+    let (threads, answered): (Vec<ConversationId>, Vec<MessageId>) = answers.into_iter().unzip();
+    let applied = statuses::apply(tx, updates.collect(), &answered, now).await?;
+    if !threads.is_empty() {
+        conversations::forget_answered(tx, threads).await?;
+    }
     told.extend(tell_steps(applied));
     webhook_records::insert(tx, fresh().filter_map(record).collect(), now).await?;
     events::append(tx, &told, now).await?;
@@ -64,11 +68,14 @@ struct Placed<'i> {
     contact: Resolved,
 }
 
+/// Threads in which people wrote, with the campaign's message that they may have answered.
+type Answers = HashMap<ConversationId, MessageId>;
+
 async fn store_messages<'i>(
     tx: &mut AsyncPgConnection,
     fresh: impl Iterator<Item = &'i Item>,
     now: DateTime<Utc>,
-) -> Result<Vec<Event>, StorageError> {
+) -> Result<(Vec<Event>, Answers), StorageError> {
     let messages: Vec<(&Item, Line, &Said)> = fresh
         .filter_map(|item| match (&item.what, item.line) {
             (What::Message(said), Some(line)) => Some((item, line, said.as_ref())),
@@ -76,7 +83,7 @@ async fn store_messages<'i>(
         })
         .collect();
     if messages.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     let sightings: Vec<Sighting> =
         messages.iter().map(|(_, line, said)| sighting(*line, said)).collect();
@@ -87,9 +94,16 @@ async fn store_messages<'i>(
         .map(|((item, line, said), contact)| Placed { item, line, said, contact })
         .collect();
     let grown = conversations::grow(tx, growths(&placed, now), now).await?;
+    let campaigns: Answers =
+        grown.iter().filter_map(|grown| Some((grown.id, grown.campaign_message?))).collect();
     let (rows, told) = write_down(&placed, grown, now);
+    let answers = rows.iter().filter(|row| row.direction == Direction::Inbound).filter_map(|row| {
+        let answered = campaigns.get(&row.conversation_id)?;
+        Some((row.conversation_id, *answered))
+    });
+    let answers = answers.collect();
     messages::insert(tx, rows, now).await?;
-    Ok(told)
+    Ok((told, answers))
 }
 
 fn sighting(line: Line, said: &Said) -> Sighting {
@@ -111,6 +125,7 @@ fn growths(placed: &[Placed<'_>], now: DateTime<Utc>) -> Vec<Growth> {
             contact_id: key.1,
             messages: 0,
             customer_wrote_at: None,
+            campaign_message: None,
         });
         growth.messages += 1;
         if message.said.direction == Direction::Inbound {
