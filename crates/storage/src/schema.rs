@@ -235,6 +235,7 @@ diesel::table! {
         updated_at -> Timestamptz,
         started_at -> Nullable<Timestamptz>,
         finished_at -> Nullable<Timestamptz>,
+        expired_at -> Nullable<Timestamptz>,
     }
 }
 

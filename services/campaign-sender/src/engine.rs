@@ -15,6 +15,7 @@ mod advance;
 mod consumer;
 mod drivers;
 mod ending;
+mod expiry;
 mod feeding;
 mod freezing;
 mod meters;
@@ -93,6 +94,8 @@ pub(crate) fn start(life: &Life, broker: &Broker, parts: Parts) {
         consumer.run(stopping).await;
         Ok(())
     });
+    let expiry = expiry::run(db.clone(), Arc::clone(&clock), life.stopping());
+    life.spawn_vital("campaign expiry", expiry);
     let sweep = sweep::run(drivers, db.clone(), clock, life.stopping());
     life.spawn_vital("campaign sweep", sweep);
     life.spawn_vital("campaign recount", recount::run(db, life.stopping()));

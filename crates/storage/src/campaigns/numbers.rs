@@ -26,6 +26,8 @@ pub struct Numbers {
     pub skipped: BTreeMap<String, i64>,
     /// Nobody knows whether Meta took them; they wait for a person.
     pub uncertain: i64,
+    /// Taken by Meta and dropped when their time to live was over, as far as is known.
+    pub expired: i64,
     /// Of all: how many left Meta.
     pub sent: i64,
     /// Of all: how many reached a phone.
@@ -45,7 +47,7 @@ impl Numbers {
 
     /// Who is neither pending nor in flight.
     pub fn ended(&self) -> i64 {
-        self.accepted + self.failed() + self.skipped() + self.uncertain
+        self.accepted + self.failed() + self.skipped() + self.uncertain + self.expired
     }
 
     /// Failed for whatever reason.
@@ -86,6 +88,7 @@ impl Numbers {
             "failed" => *self.failed.entry(reason.parse().unwrap_or(0)).or_default() += n,
             "skipped" => *self.skipped.entry(reason).or_default() += n,
             "uncertain" => self.uncertain += n,
+            "expired" => self.expired += n,
             "sent" => self.sent += n,
             "delivered" => self.delivered += n,
             "read" => self.read += n,

@@ -88,8 +88,15 @@ impl Progress {
             }
             Status::Other(_) => false,
         };
-        let has_failed = self.failed_at.is_some() && self.delivered_at.is_none();
-        self.state = if has_failed { "failed" } else { "accepted" }.to_owned();
+        let has_arrived = self.delivered_at.is_some();
+        let state = match self.state.as_str() {
+            _ if has_arrived => "accepted",
+            _ if self.failed_at.is_some() => "failed",
+            // Meta says nothing when it drops a message: that it was sent says nothing either.
+            "expired" => "expired",
+            _ => "accepted",
+        };
+        self.state = state.to_owned();
         is_news
     }
 }
@@ -186,6 +193,22 @@ mod tests {
         assert!(!told("sent", 1), "older than what is known");
         assert!(!told("read", 3));
         assert!(!told("warning", 9));
+    }
+
+    #[test]
+    fn what_expired_has_arrived_when_a_phone_says_so_and_not_when_meta_sent_it() {
+        let expired = |news: &[(&str, i64)]| {
+            let mut progress = Progress { state: "expired".into(), ..Progress::default() };
+            for (word, second) in news {
+                progress.merge(&update(word, *second), DateTime::UNIX_EPOCH);
+            }
+            progress.state
+        };
+        assert_eq!(expired(&[("sent", 1)]), "expired");
+        assert_eq!(expired(&[("failed", 1)]), "failed");
+        for news in [&[("delivered", 1), ("sent", 2)], &[("failed", 1), ("read", 2)]] {
+            assert_eq!(expired(news), "accepted");
+        }
     }
 
     #[test]

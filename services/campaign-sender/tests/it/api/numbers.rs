@@ -14,7 +14,7 @@ async fn the_counts_of_a_campaign_add_up() {
             shown["counts"],
             json!({
                 "total": 12, "pending": 2, "in_flight": 1, "accepted": 3, "failed": 3,
-                "skipped": 2, "uncertain": 1,
+                "skipped": 2, "uncertain": 1, "expired": 0,
             })
         );
         assert_eq!(

@@ -7,7 +7,7 @@ use super::frozen::frozen;
 use super::world::{MARKETER, OPERATOR, World, uuid, with_api};
 
 fn numbers(counts: &Value) -> Vec<i64> {
-    let members = ["pending", "in_flight", "accepted", "failed", "skipped", "uncertain"];
+    let members = ["pending", "in_flight", "accepted", "failed", "skipped", "uncertain", "expired"];
     members.iter().map(|member| counts[member].as_i64().unwrap()).collect()
 }
 
