@@ -95,11 +95,15 @@ pub async fn apply(
     let mut changes = Changes::default();
     let index = Index::new(&rows);
     for update in updates {
-        let Some(at) = index.find(&update, &by_attempt) else {
+        let tried = update.attempt_id.and_then(|id| by_attempt.get(&id.as_uuid()).copied());
+        let Some(at) = index.find(&update, tried) else {
             strangers.push(update);
             continue;
         };
         let Some(row) = rows.get_mut(at) else { continue };
+        if tried.is_some_and(|tried| tried.is_given_up) && !row.progress.takes_back(&update) {
+            continue;
+        }
         if row.progress.wamid.as_ref().is_some_and(|known| known != update.wamid.as_str()) {
             applied.duplicates += record_duplicate(tx, row, &update, now).await?;
             continue;
@@ -115,12 +119,8 @@ pub async fn apply(
         }
     }
     for at in answered.iter().filter_map(|message| index.message(*message)) {
-        let Some(row) = rows.get_mut(at) else { continue };
-        let before = row.progress.clone();
-        if row.progress.answer(now) {
-            changed.push(at);
-            row.count(&before, &mut changes);
-        }
+        let is_first = rows.get_mut(at).is_some_and(|row| row.answer(&mut changes, now));
+        changed.extend(is_first.then_some(at));
     }
     changed.sort_unstable();
     changed.dedup();

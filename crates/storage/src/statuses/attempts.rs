@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diesel::sql_types::{self, Array, Text};
+use diesel::sql_types::{self, Array, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -23,24 +23,30 @@ statement! {
     }
 }
 
-// What is told of a try after which the message was given another one is about nothing that still is.
 statement! {
-    MessagesOf(ids: Vec<Uuid>, connections: Vec<Uuid>) -> (sql_types::Uuid, sql_types::Uuid) {
-        "SELECT a.id, a.message_id FROM unnest("
+    MessagesOf(ids: Vec<Uuid>, connections: Vec<Uuid>) -> (sql_types::Uuid, sql_types::Uuid, Nullable<Bool>) {
+        "SELECT a.id, a.message_id, a.resolved_by = 'retried' FROM unnest("
         [ids: Array<sql_types::Uuid>] ", " [connections: Array<sql_types::Uuid>]
         ") AS s (id, connection_id) JOIN send_attempts a \
-         ON a.id = s.id AND a.connection_id = s.connection_id \
-         WHERE a.resolved_by IS DISTINCT FROM 'retried'"
+         ON a.id = s.id AND a.connection_id = s.connection_id"
     }
 }
 
-/// A status that echoes an attempt proves that Meta took it; returns attempt → message.
+/// Whose an attempt is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tried {
+    pub(super) message: Uuid,
+    /// Meta had taken it, then told that it failed; since then the message was given another try.
+    pub(super) is_given_up: bool,
+}
+
+/// A status that echoes an attempt proves that Meta took it; returns the attempts that were echoed.
 ///
 /// The connection must match too: what another tenant's app echoes is nobody's proof.
 pub(super) async fn adopt_attempts(
     tx: &mut AsyncPgConnection,
     updates: &[StatusUpdate],
-) -> Result<HashMap<Uuid, Uuid>, StorageError> {
+) -> Result<HashMap<Uuid, Tried>, StorageError> {
     let mut echoed: Vec<(Uuid, Uuid, String)> = updates
         .iter()
         .filter_map(|update| {
@@ -57,8 +63,11 @@ pub(super) async fn adopt_attempts(
     let connections: Vec<Uuid> = echoed.iter().map(|row| row.1).collect();
     let wamids = echoed.into_iter().map(|row| row.2).collect();
     Hook { ids: ids.clone(), connections: connections.clone(), wamids }.execute(tx).await?;
-    let rows: Vec<(Uuid, Uuid)> = MessagesOf { ids, connections }.load(tx).await?;
-    Ok(rows.into_iter().collect())
+    let rows: Vec<(Uuid, Uuid, Option<bool>)> = MessagesOf { ids, connections }.load(tx).await?;
+    let tried = rows.into_iter().map(|(attempt, message, is_given_up)| {
+        (attempt, Tried { message, is_given_up: is_given_up.unwrap_or(false) })
+    });
+    Ok(tried.collect())
 }
 
 statement! {

@@ -102,6 +102,18 @@ impl Progress {
 }
 
 impl Progress {
+    /// News of a try that had failed and was followed by another one: whether it is worth anything. That it
+    /// reached a phone after all is, and then it is the message, unless the other try was taken, too.
+    pub(super) fn takes_back(&mut self, update: &StatusUpdate) -> bool {
+        if !matches!(update.status, Status::Delivered | Status::Read) {
+            return false;
+        }
+        if self.state == "failed" {
+            self.wamid = None;
+        }
+        true
+    }
+
     /// The person wrote; `true` when that is the first answer to it.
     pub(super) fn answer(&mut self, now: DateTime<Utc>) -> bool {
         let is_answer = self.accepted_at.is_some_and(|at| now - at <= ANSWERED_WITHIN);

@@ -8,6 +8,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::ids::{CampaignId, ConnectionId, ConversationId, MessageId, WorkspaceId};
 use uuid::Uuid;
 
+use super::attempts::Tried;
 use super::progress::Progress;
 use super::{Step, StatusUpdate};
 use crate::StorageError;
@@ -34,6 +35,14 @@ impl Row {
         {
             changes.reached(campaign, step);
         }
+    }
+
+    /// The person wrote; `true` when that is the first answer to the message.
+    pub(super) fn answer(&mut self, changes: &mut Changes, now: DateTime<Utc>) -> bool {
+        let before = self.progress.clone();
+        let is_first = self.progress.answer(now);
+        self.count(&before, changes);
+        is_first
     }
 
     pub(super) fn step(&self, update: StatusUpdate) -> Step {
@@ -70,12 +79,10 @@ impl Index {
         self.by_message.get(&message.as_uuid()).copied()
     }
 
-    pub(super) fn find(&self, update: &StatusUpdate, by_attempt: &HashMap<Uuid, Uuid>) -> Option<usize> {
+    pub(super) fn find(&self, update: &StatusUpdate, tried: Option<Tried>) -> Option<usize> {
         let key = (update.connection_id.as_uuid(), update.wamid.as_str().to_owned());
-        self.by_wamid.get(&key).copied().or_else(|| {
-            let message = by_attempt.get(&update.attempt_id?.as_uuid())?;
-            self.by_message.get(message).copied()
-        })
+        let by_wamid = self.by_wamid.get(&key).copied();
+        by_wamid.or_else(|| self.by_message.get(&tried?.message).copied())
     }
 }
 
@@ -102,11 +109,11 @@ statement! {
 pub(super) async fn lock_messages(
     tx: &mut AsyncPgConnection,
     updates: &[StatusUpdate],
-    by_attempt: &HashMap<Uuid, Uuid>,
+    by_attempt: &HashMap<Uuid, Tried>,
     answered: &[MessageId],
 ) -> Result<Vec<Row>, StorageError> {
     let answered = answered.iter().map(|message| message.as_uuid());
-    let ids = by_attempt.values().copied().chain(answered).collect();
+    let ids = by_attempt.values().map(|tried| tried.message).chain(answered).collect();
     let mut wamids: Vec<String> =
         updates.iter().map(|update| update.wamid.as_str().to_owned()).collect();
     wamids.sort_unstable();
