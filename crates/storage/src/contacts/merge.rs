@@ -84,10 +84,11 @@ statement! {
 
 // Frozen recipients of campaigns keep the contact they were frozen with; from here they find the person.
 statement! {
-    Remember(keeps: Uuid, goes: Uuid) -> () {
-        "WITH moved AS (UPDATE contact_merges SET kept = " [keeps: sql_types::Uuid] " WHERE kept = "
-        [goes: sql_types::Uuid] ") INSERT INTO contact_merges (gone, kept) VALUES ("
-        [goes: sql_types::Uuid] ", " [keeps: sql_types::Uuid] ")"
+    Remember(keeps: Uuid, goes: Uuid, now: DateTime<Utc>) -> () {
+        "WITH moved AS (UPDATE contact_merges SET kept = " [keeps: sql_types::Uuid] ", merged_at = "
+        [now: Timestamptz] " WHERE kept = " [goes: sql_types::Uuid]
+        ") INSERT INTO contact_merges (gone, kept, merged_at) VALUES (" [goes: sql_types::Uuid] ", "
+        [keeps: sql_types::Uuid] ", " [now: Timestamptz] ")"
     }
 }
 
@@ -119,7 +120,7 @@ pub(super) async fn merge(
     DropThreads { goes }.execute(tx).await?;
     MoveMessages { keeps, goes }.execute(tx).await?;
     Unite { keeps, goes, now }.execute(tx).await?;
-    Remember { keeps, goes }.execute(tx).await?;
+    Remember { keeps, goes, now }.execute(tx).await?;
     DropContact { goes }.execute(tx).await?;
     Ok(())
 }

@@ -102,7 +102,7 @@ async fn sort(
     let people = feeding::keep(tx, work, &addressees).await?;
     let mut had_one = feeding::had_one(tx, work, &people).await?;
     let over_cap = match work.cap {
-        Some(cap) => feeding::over_cap(tx, work, cap, &addressees, now).await?,
+        Some(cap) => feeding::over_cap(tx, work, cap, (&addressees, &people), now).await?,
         None => Default::default(),
     };
     let mut sorted = Sorted { fit: Vec::new(), skipped: Vec::new() };
