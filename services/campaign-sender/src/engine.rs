@@ -26,7 +26,7 @@ mod tick;
 
 use std::sync::Arc;
 
-use coordination::Locks;
+use coordination::{Limiter, Locks};
 use kernel::{Clock, Retryable};
 use messaging::{Broker, Consumer, ConsumerOptions, Family};
 use relay::Relay;
@@ -44,6 +44,7 @@ pub(crate) use self::tick::Ticks;
 pub(crate) struct Parts {
     pub(crate) db: Database,
     pub(crate) locks: Locks,
+    pub(crate) limiter: Limiter,
     pub(crate) sender: Sender,
     pub(crate) relay: Relay,
     pub(crate) clock: Arc<dyn Clock>,

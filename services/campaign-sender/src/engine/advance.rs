@@ -15,6 +15,7 @@ use super::drivers::AtWork;
 use super::feeding::Feeding;
 use super::pace::{self, Pace};
 use super::{EngineError, Parts};
+use crate::limit;
 use crate::store::feeding;
 use crate::store::work::{self, Work};
 
@@ -169,8 +170,8 @@ impl Engine {
         pace: &mut Pace,
         now: DateTime<Utc>,
     ) -> Result<Next, EngineError> {
-        let default = i64::from(self.parts.api_per_minute);
-        let per_minute = work.per_minute.map_or(default, i64::from).max(1);
+        let limit = limit::of(work.connection, work.per_minute, self.parts.api_per_minute);
+        let per_minute = i64::from(self.parts.limiter.in_force(&limit).most()).max(1);
         if work.ends_at.is_some_and(|end| end <= now) {
             self.expire(work, now).await?;
         } else if work.open > pace::low(per_minute) {

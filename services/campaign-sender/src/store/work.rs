@@ -230,7 +230,7 @@ statement! {
         [reason: Nullable<Text>] ", waits_for = NULL, next_look_at = NULL, \
          started_at = coalesce(started_at, CASE WHEN NOT " [is_end: Bool] " THEN " [now: Timestamptz]
         " END), finished_at = CASE WHEN " [is_end: Bool] " THEN " [now: Timestamptz]
-        " END, updated_at = " [now: Timestamptz] " WHERE id = " [id: sql_types::Uuid] " AND status = "
+        " END, version = version + 1, updated_at = " [now: Timestamptz] " WHERE id = " [id: sql_types::Uuid] " AND status = "
         [from: Text] " RETURNING id"
     }
 }

@@ -85,6 +85,24 @@ async fn cancelling_ends_it_for_good_whoever_clicks_how_often() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_was_moved_has_another_etag_and_a_second_click_moves_nothing() {
+    with_api(async |world| {
+        let path = frozen(world, "running").await;
+        let mut seen = vec![world.get(&path).await.header("etag").to_owned()];
+        for verb in ["pause", "resume", "cancel"] {
+            let moved = world.post(OPERATOR, &format!("{path}/{verb}"), Value::Null).await;
+            let etag = moved.header("etag").to_owned();
+            assert!(!seen.contains(&etag), "{verb} kept {etag}");
+            let again = world.post(OPERATOR, &format!("{path}/{verb}"), Value::Null).await;
+            assert_eq!(again.header("etag"), etag, "{verb} twice");
+            assert_eq!(world.get(&path).await.header("etag"), etag);
+            seen.push(etag);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_state_does_not_allow_is_refused_and_changes_nothing() {
     with_api(async |world| {
         let refused = [
