@@ -234,7 +234,8 @@ mod tests {
 
     #[test]
     fn a_life_is_one_that_meta_knows() {
-        for (ttl, is_right) in [(-1, true), (30, true), (2_592_000, true), (29, false), (0, false)] {
+        for (ttl, is_right) in [(-1, true), (30, true), (2_592_000, true), (29, false), (0, false)]
+        {
             let template = Template { message_send_ttl_seconds: Some(ttl), ..template(json!({})) };
             assert_eq!(template.validate().is_ok(), is_right, "{ttl}");
         }

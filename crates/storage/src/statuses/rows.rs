@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::attempts::Tried;
 use super::progress::Progress;
-use super::{Step, StatusUpdate};
+use super::{StatusUpdate, Step};
 use crate::StorageError;
 use crate::campaigns::counts::Changes;
 use kernel::statement;
@@ -180,7 +180,10 @@ statement! {
     }
 }
 
-pub(super) async fn write_progress(tx: &mut AsyncPgConnection, rows: &[&Row]) -> Result<(), StorageError> {
+pub(super) async fn write_progress(
+    tx: &mut AsyncPgConnection,
+    rows: &[&Row],
+) -> Result<(), StorageError> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -114,9 +114,8 @@ fn wamid(campaign: &Campaign, which: &str) -> String {
 }
 
 async fn arrives(world: &World, campaign: &Campaign, attempt: AttemptId, which: &str) {
-    let news = ["sent", "delivered", "failed"].map(|word| {
-        status(world, &wamid(campaign, which), word, Some(attempt))
-    });
+    let news = ["sent", "delivered", "failed"]
+        .map(|word| status(world, &wamid(campaign, which), word, Some(attempt)));
     apply(world, news.to_vec()).await;
 }
 
@@ -149,10 +148,8 @@ async fn a_late_arrival_of_the_first_try_is_an_incident_once_the_second_was_take
         }
         let numbers = campaign.numbers(&world).await;
         assert_eq!((numbers.accepted, numbers.in_flight, numbers.failed()), (1, 0, 0));
-        let incident = format!(
-            "duplicate_incidents WHERE message_id = '{}'",
-            campaign.messages[0].as_uuid()
-        );
+        let incident =
+            format!("duplicate_incidents WHERE message_id = '{}'", campaign.messages[0].as_uuid());
         assert_eq!(world.count(&incident).await, 1);
     }
 }
@@ -165,7 +162,8 @@ async fn a_late_arrival_of_the_first_try_mends_the_failure_of_the_second() {
         let second = claim_some(&world, &campaign, 1).await.remove(0);
         if is_taken {
             settle(&world, &second, accepted(&wamid(&campaign, "new"))).await;
-            let failure = status(&world, &wamid(&campaign, "new"), "failed", Some(second.attempt_id));
+            let failure =
+                status(&world, &wamid(&campaign, "new"), "failed", Some(second.attempt_id));
             apply(&world, vec![failure]).await;
         } else {
             settle(&world, &second, failed(131_026)).await;

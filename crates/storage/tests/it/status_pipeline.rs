@@ -63,8 +63,8 @@ async fn a_process_that_stands_still_is_an_outage_until_it_goes_on_or_is_given_u
     assert_eq!(read(&mut conn, at(600)).await.last_outage, Some(at(60)));
 }
 
-/// On one thread, so that the test can stop it.
-#[tokio::test]
+/// With one worker, so that the test can stop it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_process_that_goes_on_after_it_stood_still_counts_that_as_a_failure() {
     let world = World::new().await;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -77,7 +77,8 @@ async fn a_process_that_goes_on_after_it_stood_still_counts_that_as_a_failure() 
     let begun = now() - TimeDelta::seconds(1);
     eventually("its start is one", async || (failures(begun).await == 1).then_some(())).await;
     let stopped = now();
-    std::thread::sleep(Duration::from_secs(4));
+    let stop_it = async { std::thread::sleep(Duration::from_secs(4)) };
+    tokio::task::spawn(stop_it).await.unwrap();
     eventually("so is the stop", async || (failures(stopped).await == 1).then_some(())).await;
     stop.cancel();
     tasks.close();

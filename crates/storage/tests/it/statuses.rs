@@ -32,7 +32,9 @@ pub(crate) fn status(
 pub(crate) async fn apply(world: &World, updates: Vec<StatusUpdate>) -> Applied {
     let mut conn = world.conn().await;
     (*conn)
-        .transaction(async |tx| Ok::<_, StorageError>(statuses::apply(tx, updates, &[], now()).await?))
+        .transaction(async |tx| {
+            Ok::<_, StorageError>(statuses::apply(tx, updates, &[], now()).await?)
+        })
         .await
         .unwrap()
 }

@@ -9,8 +9,8 @@ use storage::connections;
 
 use super::values::Nothing;
 use super::{Api, shown_time};
-use crate::limit;
 use crate::audience::{About, Audience, Cap, Preview, PreviewError, preview};
+use crate::limit;
 use crate::store::campaigns;
 use crate::template::Template;
 

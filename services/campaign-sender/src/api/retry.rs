@@ -51,7 +51,8 @@ pub(super) async fn failed(
     }
     let recipients = matched.matched;
     let codes = matched.by_code.into_keys().collect();
-    again::give(&api, &caller, *id, Chance::Retry { codes, recipients }, by_hand(&caller, None)).await
+    again::give(&api, &caller, *id, Chance::Retry { codes, recipients }, by_hand(&caller, None))
+        .await
 }
 
 /// Whether a message that failed with this code of Meta's is worth another try.

@@ -51,7 +51,15 @@ struct Changes {
 
 /// What is counted, by the names of the campaign's counts.
 const STATES: [&str; 9] = [
-    "accepted", "failed", "skipped", "uncertain", "expired", "sent", "delivered", "read", "replied",
+    "accepted",
+    "failed",
+    "skipped",
+    "uncertain",
+    "expired",
+    "sent",
+    "delivered",
+    "read",
+    "replied",
 ];
 
 /// The newest buckets, or those before a moment.

@@ -150,20 +150,9 @@ impl Shared {
             let work = async || self.tenure(campaign, at_work, &mut answer, TENURE).await;
             let ended = match self.locks.with_lock(name, Patience::None, work).await {
                 Ok(Locked::Ran(ended)) => ended,
-                Ok(Locked::Busy) => match self.engine.takes_over(campaign).await {
-                    Ok(true) => {
-                        info!(campaign.id = %campaign, "campaign goes on without its lock: who has it is silent");
-                        let ttl = self.locks.times(LockClass::CampaignSend).ttl;
-                        self.tenure(campaign, at_work, &mut answer, ttl).await
-                    }
-                    Ok(false) => {
-                        debug!(campaign.id = %campaign, "another process is at the campaign");
-                        return tell(&mut answer, Look::Somebody);
-                    }
-                    Err(error) => {
-                        warn!(campaign.id = %campaign, error = %chain(&error), "campaign waits for the database");
-                        return tell(&mut answer, Look::Unknown);
-                    }
+                Ok(Locked::Busy) => match self.instead(campaign, at_work, &mut answer).await {
+                    Some(ended) => ended,
+                    None => return,
                 },
                 Ok(Locked::Lost(_)) => return,
                 Err(error) => {
@@ -175,6 +164,32 @@ impl Shared {
                 Ended::Tenure => (),
                 Ended::Resting if !self.places.leave(campaign, at_work) => (),
                 Ended::Resting | Ended::Stopping => return,
+            }
+        }
+    }
+
+    /// Drives in place of whoever has L5, if they are silent.
+    async fn instead(
+        &self,
+        campaign: CampaignId,
+        at_work: &AtWork,
+        answer: &mut Option<oneshot::Sender<Look>>,
+    ) -> Option<Ended> {
+        match self.engine.takes_over(campaign).await {
+            Ok(true) => {
+                info!(campaign.id = %campaign, "campaign goes on without its lock: who has it is silent");
+                let ttl = self.locks.times(LockClass::CampaignSend).ttl;
+                Some(self.tenure(campaign, at_work, answer, ttl).await)
+            }
+            Ok(false) => {
+                debug!(campaign.id = %campaign, "another process is at the campaign");
+                tell(answer, Look::Somebody);
+                None
+            }
+            Err(error) => {
+                warn!(campaign.id = %campaign, error = %chain(&error), "campaign waits for the database");
+                tell(answer, Look::Unknown);
+                None
             }
         }
     }

@@ -60,7 +60,7 @@ async fn give_up(
     stop: &CancellationToken,
 ) -> Result<Option<usize>, StorageError> {
     let mut expired = 0;
-    let mut after = 0;
+    let mut after: i32 = 0;
     while i64::from(after) < recipients {
         if stop.is_cancelled() {
             return Ok(None);

@@ -102,7 +102,10 @@ async fn a_limit_set_at_run_time_is_what_a_campaign_waits_for_and_goes_by() {
             ))
             .await;
         let before = world.get(&path).await.body;
-        assert_eq!((&before["why"], &before["progress"]["eta_basis"]), (&Value::Null, &json!("speed")));
+        assert_eq!(
+            (&before["why"], &before["progress"]["eta_basis"]),
+            (&Value::Null, &json!("speed"))
+        );
         let limit = LimitName::WhatsAppApi(world.connection);
         let limit_most_of = HashMap::from([(limit, 10)]);
         let set = Overriding { limit_most_of, ..Overriding::default() };

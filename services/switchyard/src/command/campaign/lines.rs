@@ -68,7 +68,8 @@ fn left(time: TimeDelta) -> String {
 
 /// Who is where, and what became of the messages.
 pub(super) fn numbers(campaign: &Campaign) -> Vec<String> {
-    let Counts { pending, in_flight, accepted, failed, skipped, uncertain, expired, .. } = campaign.counts;
+    let Counts { pending, in_flight, accepted, failed, skipped, uncertain, expired, .. } =
+        campaign.counts;
     let delivery = campaign.delivery;
     let mut first = vec![
         ("accepted", accepted),
