@@ -158,7 +158,8 @@ pub struct Message {
 /// How far an outbound message came; times are Meta's.
 #[derive(Clone, Debug, Queryable)]
 pub struct Delivery {
-    /// The ledger's state: `ready`, `sending`, `accepted`, `failed`, `unknown`, `cancelled`.
+    /// The ledger's state: `ready`, `sending`, `accepted`, `failed`, `unknown`, `cancelled`,
+    /// `expired`.
     pub state: String,
     wamid: Option<String>,
     /// Meta sent it.

@@ -98,6 +98,7 @@ diesel::table! {
         customer_wrote_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        campaign_message_id -> Nullable<Uuid>,
     }
 }
 
@@ -164,6 +165,7 @@ diesel::table! {
         error_code -> Nullable<Integer>,
         created_at -> Timestamptz,
         campaign_id -> Nullable<Uuid>,
+        replied_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -235,6 +237,7 @@ diesel::table! {
         updated_at -> Timestamptz,
         started_at -> Nullable<Timestamptz>,
         finished_at -> Nullable<Timestamptz>,
+        expired_at -> Nullable<Timestamptz>,
     }
 }
 

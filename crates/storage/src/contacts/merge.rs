@@ -48,6 +48,7 @@ statement! {
          bot_sequence = CASE WHEN k.bot_sequence >= k.last_sequence \
              THEN k.last_sequence + g.bot_sequence ELSE k.bot_sequence END, \
          customer_wrote_at = GREATEST(k.customer_wrote_at, g.customer_wrote_at), \
+         campaign_message_id = COALESCE(k.campaign_message_id, g.campaign_message_id), \
          created_at = LEAST(k.created_at, g.created_at), updated_at = " [now: Timestamptz]
         " FROM conversations g WHERE g.connection_id = k.connection_id \
          AND g.contact_id = " [goes: sql_types::Uuid]
@@ -84,10 +85,11 @@ statement! {
 
 // Frozen recipients of campaigns keep the contact they were frozen with; from here they find the person.
 statement! {
-    Remember(keeps: Uuid, goes: Uuid) -> () {
-        "WITH moved AS (UPDATE contact_merges SET kept = " [keeps: sql_types::Uuid] " WHERE kept = "
-        [goes: sql_types::Uuid] ") INSERT INTO contact_merges (gone, kept) VALUES ("
-        [goes: sql_types::Uuid] ", " [keeps: sql_types::Uuid] ")"
+    Remember(keeps: Uuid, goes: Uuid, now: DateTime<Utc>) -> () {
+        "WITH moved AS (UPDATE contact_merges SET kept = " [keeps: sql_types::Uuid] ", merged_at = "
+        [now: Timestamptz] " WHERE kept = " [goes: sql_types::Uuid]
+        ") INSERT INTO contact_merges (gone, kept, merged_at) VALUES (" [goes: sql_types::Uuid] ", "
+        [keeps: sql_types::Uuid] ", " [now: Timestamptz] ")"
     }
 }
 
@@ -130,7 +132,7 @@ pub(super) async fn merge(
     MoveMessages { keeps, goes }.execute(tx).await?;
     Unite { keeps, goes, now }.execute(tx).await?;
     MoveProofs { keeps, goes }.execute(tx).await?;
-    Remember { keeps, goes }.execute(tx).await?;
+    Remember { keeps, goes, now }.execute(tx).await?;
     DropContact { goes }.execute(tx).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use contracts::events::event::Detail;
 use contracts::events::{MessageReceived, MessageStatusChanged};
 use contracts::names::event;
-use kernel::ids::{ConnectionId, ContactId, MessageId, WorkspaceId};
+use kernel::ids::{ConnectionId, ContactId, ConversationId, MessageId, WorkspaceId};
 use storage::contacts::{Consent, Resolved, Sighting};
 use storage::conversations::{Grown, Growth};
 use storage::events::{Event, Happened};
@@ -46,12 +46,16 @@ pub(super) async fn store(
     let fresh =
         || items.iter().zip(&is_first).filter(|(_, is_first)| **is_first).map(|(item, _)| item);
 
-    let mut told = store_messages(tx, fresh(), now).await?;
+    let (mut told, answers) = store_messages(tx, fresh(), now).await?;
     let updates = fresh().filter_map(|item| match &item.what {
         What::Status(update) => Some(update.as_ref().clone()),
         What::Message(_) | What::Record { .. } => None,
     });
-    let applied = statuses::apply(tx, updates.collect(), now).await?;
+    let (threads, answered): (Vec<ConversationId>, Vec<MessageId>) = answers.into_iter().unzip();
+    let applied = statuses::apply(tx, updates.collect(), &answered, now).await?;
+    if !threads.is_empty() {
+        conversations::forget_answered(tx, threads).await?;
+    }
     told.extend(tell_steps(applied));
     webhook_records::insert(tx, fresh().filter_map(record).collect(), now).await?;
     events::append(tx, &told, now).await?;
@@ -66,11 +70,14 @@ struct Placed<'i> {
     contact: Resolved,
 }
 
+/// Threads in which people wrote, with the campaign's message that they may have answered.
+type Answers = HashMap<ConversationId, MessageId>;
+
 async fn store_messages<'i>(
     tx: &mut AsyncPgConnection,
     fresh: impl Iterator<Item = &'i Item>,
     now: DateTime<Utc>,
-) -> Result<Vec<Event>, StorageError> {
+) -> Result<(Vec<Event>, Answers), StorageError> {
     let fresh: Vec<&Item> = fresh.collect();
     let messages: Vec<(&Item, Line, &Said)> = fresh
         .iter()
@@ -82,11 +89,11 @@ async fn store_messages<'i>(
     let wishes: Vec<(&Item, Line, &Preference)> =
         fresh.iter().flat_map(|item| wishes(item)).collect();
     if messages.is_empty() && wishes.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     let (contacts, decided) = meet(tx, &messages, &wishes, now).await?;
     if messages.is_empty() {
-        return Ok(decided);
+        return Ok((decided, Answers::default()));
     }
     let placed: Vec<Placed<'_>> = messages
         .into_iter()
@@ -94,10 +101,17 @@ async fn store_messages<'i>(
         .map(|((item, line, said), contact)| Placed { item, line, said, contact })
         .collect();
     let grown = conversations::grow(tx, growths(&placed, now), now).await?;
+    let campaigns: Answers =
+        grown.iter().filter_map(|grown| Some((grown.id, grown.campaign_message?))).collect();
     let (rows, mut told) = write_down(&placed, grown, now);
+    let answers = rows.iter().filter(|row| row.direction == Direction::Inbound).filter_map(|row| {
+        let answered = campaigns.get(&row.conversation_id)?;
+        Some((row.conversation_id, *answered))
+    });
+    let answers = answers.collect();
     messages::insert(tx, rows, now).await?;
     told.extend(decided);
-    Ok(told)
+    Ok((told, answers))
 }
 
 /// What people told WhatsApp, one by one.
@@ -182,6 +196,7 @@ fn growths(placed: &[Placed<'_>], now: DateTime<Utc>) -> Vec<Growth> {
             contact_id: key.1,
             messages: 0,
             customer_wrote_at: None,
+            campaign_message: None,
         });
         growth.messages += 1;
         if message.said.direction == Direction::Inbound {

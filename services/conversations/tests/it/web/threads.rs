@@ -42,6 +42,7 @@ pub(crate) async fn thread(world: &World, number: &str, directions: &[Direction]
         contact_id: contact,
         messages: i64::try_from(directions.len()).unwrap(),
         customer_wrote_at: directions.contains(&Direction::Inbound).then(start),
+        campaign_message: None,
     };
     let grown = conversations::grow(&mut conn, vec![growth], start()).await.unwrap().remove(0);
     let rows: Vec<NewMessage> = (1..)
