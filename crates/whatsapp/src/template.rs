@@ -39,18 +39,13 @@ pub fn parameters(json: &str) -> Vec<Parameter> {
 pub fn preview(json: &str, value: &dyn Fn(&str, &str) -> Option<String>) -> Preview {
     let mut preview = Preview::default();
     for part in parts(json) {
-        let wanted = part.parameters();
-        let mut text = part.text.clone();
-        for parameter in wanted {
-            match value(&parameter.place, &parameter.name) {
-                Some(given) if parameter.kind == "text" => {
-                    text = replaced(&text, &parameter.name, &given);
-                }
-                Some(given) if part.text.is_empty() => text = given,
-                Some(_) => (),
-                None => preview.missing.push(parameter),
-            }
-        }
+        let given = |name: &str| value(&part.place, name);
+        let missing = part.parameters().into_iter().filter(|wanted| given(&wanted.name).is_none());
+        preview.missing.extend(missing);
+        let text = match &part.wants {
+            Some((name, _)) if part.text.is_empty() => given(name).unwrap_or_default(),
+            _ => filled(&part.text, &given),
+        };
         if !text.is_empty() {
             preview.parts.push((part.place, text));
         }
@@ -187,19 +182,14 @@ fn variables(text: &str) -> Vec<String> {
     found
 }
 
-fn replaced(text: &str, name: &str, value: &str) -> String {
-    let mut whole = String::with_capacity(text.len() + value.len());
+fn filled(text: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut whole = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
         let Some((inside, behind)) = after.split_once("}}") else { break };
         whole.push_str(before);
-        if inside.trim() == name {
-            whole.push_str(value);
-        } else {
-            whole.push_str("{{");
-            whole.push_str(inside);
-            whole.push_str("}}");
-        }
+        let unfilled = || format!("{{{{{inside}}}}}");
+        whole.push_str(&value(inside.trim()).unwrap_or_else(unfilled));
         rest = behind;
     }
     whole.push_str(rest);
