@@ -121,7 +121,9 @@ fn read(components: &Value, prefix: &str, found: &mut Vec<Part>) {
             }
             "limited_time_offer" => found.push(Part {
                 place: place("limited_time_offer"),
-                text: component.get("limited_time_offer").map_or(String::new(), |o| text(o, "text")),
+                text: component
+                    .get("limited_time_offer")
+                    .map_or(String::new(), |o| text(o, "text")),
                 wants: Some(("expiration_time_ms", "number".to_owned())),
                 ..Part::default()
             }),
@@ -202,9 +204,11 @@ fn examples(component: &Value, positional: &str, named: &str) -> Vec<(String, St
     let first = example.get(positional).and_then(Value::as_array);
     // The body's are a list of lists, the header's one list.
     let row = first.and_then(|rows| rows.first().and_then(Value::as_array)).or(first);
-    let by_number = row.into_iter().flatten().enumerate().filter_map(|(at, value)| {
-        Some(((at + 1).to_string(), value.as_str()?.to_owned()))
-    });
+    let by_number = row
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .filter_map(|(at, value)| Some(((at + 1).to_string(), value.as_str()?.to_owned())));
     let by_name = example.get(named).and_then(Value::as_array).into_iter().flatten();
     let by_name = by_name.filter_map(|value| {
         let name = value.get("param_name")?.as_str()?;
@@ -272,7 +276,10 @@ mod tests {
         let preview = preview(&components.to_string(), &value);
         assert_eq!(preview.missing.len(), 1);
         assert_eq!(preview.missing[0].name, "place");
-        assert_eq!(preview.parts, [("body".to_owned(), "Hi Lena {{place}}, see {{place}}.".to_owned())]);
+        assert_eq!(
+            preview.parts,
+            [("body".to_owned(), "Hi Lena {{place}}, see {{place}}.".to_owned())]
+        );
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub(super) async fn list(world: Data<World>, request: HttpRequest) -> HttpRespon
     {
         let token = "SECRET-IN-NEXT";
         let path = request.path();
-        let next = format!("{}{path}?access_token={token}&limit={limit}&after={end}", base(&request));
+        let next =
+            format!("{}{path}?access_token={token}&limit={limit}&after={end}", base(&request));
         paging.insert("next".to_owned(), next.into());
     }
     HttpResponse::Ok().json(json!({"data": data, "paging": paging}))
