@@ -118,6 +118,9 @@ impl Steps {
                 runs::rest(&mut conn, sync, now, None).await?;
                 return Ok(Ended::Resting);
             }
+            if !has_time(Duration::ZERO) {
+                return Ok(Ended::Tenure);
+            }
             if run.is_listed {
                 drop(conn);
                 self.finish(&run).await?;
@@ -133,9 +136,6 @@ impl Steps {
                 return Ok(Ended::Over);
             };
             let turn = Turn { connection, sharing };
-            if !has_time(Duration::ZERO) {
-                return Ok(Ended::Tenure);
-            }
             match self.admitted(&run, &turn).await {
                 Err(NotYet(wait)) => {
                     if let Some(ended) = self.wait(&run, wait, has_time(wait), stop).await? {

@@ -347,8 +347,8 @@ impl Place {
             life.tasks(),
             life.stopping(),
         );
-        // A dead process keeps L6 for two seconds, not for five minutes.
-        let ttl = Duration::from_secs(2);
+        // A dead process keeps L6 for ten seconds, not for five minutes.
+        let ttl = Duration::from_secs(10);
         let locks = redis.locks().clone().with_times(LockClass::TemplateSync, ttl, None);
         let dependencies = Dependencies {
             db,
