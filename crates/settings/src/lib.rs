@@ -25,7 +25,7 @@ pub use self::layers::{ReportLine, Source, Sources};
 pub use self::reference::reference;
 pub use self::sections::{
     Amqp, Chatbot, Conversations, Coordination, Database, Http, Limits, MasterKey, Meta, Redis,
-    Security, Sending, Telemetry,
+    Security, Sending, Telemetry, Templates,
 };
 pub use self::server_url::{InvalidServerUrl, ServerUrl};
 pub use self::validate::Problem;
@@ -59,6 +59,8 @@ pub struct Settings {
     pub sending: Sending,
     /// Answering by rules.
     pub chatbot: Chatbot,
+    /// Fetching templates from Meta.
+    pub templates: Templates,
     /// Logs and traces.
     pub telemetry: Telemetry,
 }
@@ -110,6 +112,7 @@ impl Settings {
             self.conversations.entries(),
             self.sending.entries(),
             self.chatbot.entries(),
+            self.templates.entries(),
             self.telemetry.entries(),
         ]
         .concat()

@@ -167,6 +167,8 @@ section! {
     webhook_per_minute: u32 = 100;
     /// Replies of a bot per conversation and minute (R3).
     bot_per_minute: u32 = 5;
+    /// Pages of templates per connection and minute, and requests for a sync (R2).
+    template_sync_per_minute: u32 = 10;
 }
 
 section! {
@@ -209,6 +211,15 @@ section! {
     Chatbot, "chatbot";
     /// Messages in one transaction at most.
     max_batch: usize = 100;
+}
+
+section! {
+    /// Fetching templates from Meta.
+    Templates, "templates";
+    /// How often the templates of a connection are fetched, give or take a tenth; `0s`: only when
+    /// somebody asks or Meta tells of a change. A connection may have its own interval.
+    #[serde(deserialize_with = "duration::deserialize")]
+    sync_every: Duration = Duration::from_hours(6);
 }
 
 section! {

@@ -5,7 +5,9 @@
 pub mod error_class;
 pub mod graph;
 mod json;
+pub mod placeholder;
 pub mod signature;
+pub mod template;
 pub mod webhook;
 
 pub use self::error_class::ErrorClass;

@@ -4,7 +4,6 @@
 //! default after a bar: `{{name|friend}}`. What they stand for is frozen per person before the first
 //! message leaves; [`Template::render`] puts it in.
 
-mod placeholder;
 mod render;
 
 use std::collections::HashSet;
@@ -15,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use service::problem::FieldError;
 
-pub use self::placeholder::{Placeholder, Source};
-pub use self::render::{Rendered, Unfit};
+use whatsapp::placeholder::{Piece, pieces};
 
-use self::placeholder::{Piece, pieces};
+pub use self::render::{Rendered, Unfit};
+pub use whatsapp::placeholder::{Placeholder, Source};
+
 use crate::audience::{error, escaped};
 
 /// Characters in a parameter at most: a template's whole body may have so many (Meta, template

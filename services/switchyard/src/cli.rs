@@ -2,6 +2,7 @@
 
 pub(crate) mod campaign;
 mod ops;
+pub(crate) mod template;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ pub(crate) use self::ops::{Acting, Limits, Locks, SetLimit, TakeLock};
 
 use crate::command::{
     campaign as campaigns, config, demo, doctor, keys, limits, locks, migrate, run, simulator,
+    template as templates,
 };
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
@@ -82,6 +84,8 @@ enum Command {
     Limits(Limits),
     /// Campaigns: how they go, and starting, stopping and following them
     Campaign(campaign::Campaign),
+    /// Templates: what Meta has, and fetching them
+    Template(template::Template),
     /// The settings in force
     #[command(subcommand)]
     Config(Config),
@@ -116,6 +120,8 @@ pub(crate) enum Which {
     Chatbot,
     /// Works campaigns off, and hands their messages to Meta; serves campaigns
     CampaignSender,
+    /// Fetches templates from Meta, and acts upon what it tells of them; serves templates
+    TemplateSync,
     /// Serves what operators see and do: `/v1/ops`
     Console,
 }
@@ -130,6 +136,7 @@ impl Which {
             Self::Contacts => "contacts",
             Self::Chatbot => "chatbot",
             Self::CampaignSender => "campaign-sender",
+            Self::TemplateSync => "template-sync",
             Self::Console => "console",
         }
     }
@@ -233,6 +240,7 @@ fn execute(command: Command, screen: Screen, talk: Talk) -> Result<Exit, Failure
         Command::Locks(locks) => once(talk, locks::locks(screen, locks)),
         Command::Limits(limits) => once(talk, limits::limits(screen, limits)),
         Command::Campaign(asked) => once(talk, campaigns::campaign(screen, asked)),
+        Command::Template(asked) => once(talk, templates::template(screen, asked)),
         Command::Config(Config::Show { sources }) => config::show(screen, sources),
         Command::Demo(options) => demo::demo(screen, talk, options),
         Command::Simulator { listen, webhook_url, seed } => {
@@ -277,6 +285,10 @@ mod tests {
             "switchyard doctor --json",
             "switchyard config show --sources",
             "switchyard run console",
+            "switchyard run template-sync",
+            "switchyard template ls --connection cnx_1 --status APPROVED --json",
+            "switchyard template show tpl_1",
+            "switchyard template sync cnx_1 --watch",
             "switchyard locks ls --held --class campaign_send --json",
             "switchyard locks show campaign_send:cmp_1",
             "switchyard locks release campaign_send:cmp_1 --owner 0123456789abcdef --reason stuck --confirm campaign_send:cmp_1",

@@ -12,6 +12,7 @@ use relay::Relay;
 use sending::Sender;
 use service::{Auth, Health, Life, Listener, Need, serve};
 use storage::send_ledger::Source;
+use template_sync::TemplateSync;
 use webhook_ingest::Ingest;
 
 use crate::cli::Which;
@@ -27,6 +28,7 @@ struct Routes {
     contacts: Option<Contacts>,
     chatbot: Option<Chatbot>,
     campaigns: Option<CampaignSender>,
+    templates: Option<TemplateSync>,
     console: Option<console::Desk>,
 }
 
@@ -67,6 +69,7 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         contacts: None,
         chatbot: None,
         campaigns: None,
+        templates: None,
         console: None,
     };
     if is_chosen(Which::WebhookIngest) {
@@ -87,11 +90,19 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
     if is_chosen(Which::Contacts) {
         routes.contacts = Some(contacts::start(life, of_contacts(parts, relay.clone())));
     }
+    if is_chosen(Which::TemplateSync) {
+        let dependencies = of_templates(parts, relay.clone())?;
+        routes.templates = Some(template_sync::start(life, dependencies));
+    }
     let sources = match which {
         Which::All => Source::ALL.to_vec(),
         Which::Chatbot => vec![Source::Bot],
         Which::CampaignSender => vec![Source::Campaign],
-        Which::WebhookIngest | Which::Conversations | Which::Contacts | Which::Console => {
+        Which::WebhookIngest
+        | Which::Conversations
+        | Which::Contacts
+        | Which::TemplateSync
+        | Which::Console => {
             return Ok(routes);
         }
     };
@@ -160,6 +171,20 @@ fn of_campaigns(parts: &Parts, relay: Relay, sender: Sender) -> campaign_sender:
     }
 }
 
+fn of_templates(parts: &Parts, relay: Relay) -> Result<template_sync::Dependencies, Failure> {
+    Ok(template_sync::Dependencies {
+        db: parts.db.clone(),
+        broker: parts.broker.clone(),
+        locks: parts.coordination.locks().clone(),
+        limiter: parts.coordination.limiter().clone(),
+        graph: parts.graph()?,
+        sealer: parts.sealer.clone(),
+        relay,
+        clock: Arc::clone(&parts.clock),
+        options: template_sync::Options::from(parts.settings.as_ref()),
+    })
+}
+
 fn of_ingest(parts: &Parts) -> webhook_ingest::Dependencies {
     webhook_ingest::Dependencies {
         broker: parts.broker.clone(),
@@ -212,6 +237,9 @@ impl Routes {
         }
         if let Some(campaigns) = &self.campaigns {
             campaigns.routes(config);
+        }
+        if let Some(templates) = &self.templates {
+            templates.routes(config);
         }
         if let Some(desk) = &self.console {
             config.app_data(Data::new(desk.clone()));

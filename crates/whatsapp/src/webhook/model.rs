@@ -20,6 +20,7 @@ mod message;
 mod parts;
 mod preference;
 mod status;
+mod template;
 
 use chrono::{DateTime, Utc};
 use kernel::{UserId, WaId, Wamid};
@@ -29,6 +30,7 @@ pub use self::message::{Echo, InboundMessage};
 pub use self::parts::{Card, Location, Media, MetaError, NewIdentity, OrderItem};
 pub use self::preference::{Preference, Wish};
 pub use self::status::{Pricing, Progress, Status};
+pub use self::template::{TemplateChange, TemplateNews};
 
 use crate::json::{self, Object};
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use service::{Caller, Problem, Query, Scope};
 use storage::connections;
 
+use super::start::require_sendable;
 use super::values::Nothing;
 use super::{Api, shown_time};
 use crate::audience::{About, Audience, Cap, Preview, PreviewError, preview};
@@ -45,6 +46,7 @@ pub(super) async fn show(
     let mut conn = api.db.connection().await?;
     let campaign = campaigns::find(&mut conn, caller.workspace, *id).await?;
     let campaign = campaign.ok_or_else(Problem::not_found)?;
+    require_sendable(&mut conn, caller.workspace, &campaign).await?;
     let audience: Audience =
         serde_json::from_value(campaign.audience.clone()).map_err(Problem::internal)?;
     let cap = Option::zip(campaign.cap_messages, campaign.cap_days)

@@ -25,5 +25,6 @@ mod ops;
 mod poison;
 mod private_stack;
 mod replies;
+mod templates;
 mod tenants;
 mod trace;

@@ -27,7 +27,7 @@ const GIVE_A_KEY: &str = "put a key into a file (switchyard keys create --worksp
                           then: --api-key-file key";
 
 /// The API, as one key sees it.
-pub(super) struct Api {
+pub(in crate::command) struct Api {
     http: reqwest::Client,
     base: Url,
     key: SecretString,
@@ -35,7 +35,7 @@ pub(super) struct Api {
 
 /// Why a call failed.
 #[derive(Debug, Error)]
-pub(super) enum ApiError {
+pub(in crate::command) enum ApiError {
     /// There was no answer.
     #[error("{base} does not answer")]
     Away {
@@ -64,11 +64,13 @@ pub(super) enum ApiError {
 /// How the API said no.
 #[derive(Debug, Error)]
 #[error("{detail}{}", self.pointed())]
-pub(super) struct Refusal {
+pub(in crate::command) struct Refusal {
     status: u16,
     detail: String,
     errors: Vec<FieldError>,
     retry_after: Option<String>,
+    /// What is at it already.
+    existing: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,6 +78,12 @@ pub(super) struct Refusal {
 struct Problem {
     detail: String,
     errors: Vec<FieldError>,
+    existing: Option<Existing>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Existing {
+    id: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,11 +106,33 @@ impl Refusal {
 
 impl ApiError {
     /// Whether the same call may be answered in a moment.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(in crate::command) fn is_transient(&self) -> bool {
         match self {
             Self::Away { .. } => true,
             Self::Refused(refusal) => matches!(refusal.status, 429 | 500..=599),
             Self::Strange { .. } | Self::NoSuchName { .. } | Self::Ambiguous { .. } => false,
+        }
+    }
+
+    /// The HTTP status of a refusal.
+    pub(in crate::command) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.status),
+            Self::Away { .. }
+            | Self::Strange { .. }
+            | Self::NoSuchName { .. }
+            | Self::Ambiguous { .. } => None,
+        }
+    }
+
+    /// What is at it already, when the API refused for that.
+    pub(in crate::command) fn existing(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.existing.as_deref(),
+            Self::Away { .. }
+            | Self::Strange { .. }
+            | Self::NoSuchName { .. }
+            | Self::Ambiguous { .. } => None,
         }
     }
 
@@ -149,7 +179,7 @@ impl From<ApiError> for Failure {
 
 impl Api {
     /// Reads the key; calls nothing yet.
-    pub(super) fn new(reach: &Reach) -> Result<Self, Failure> {
+    pub(in crate::command) fn new(reach: &Reach) -> Result<Self, Failure> {
         let mut base = reach.url.clone();
         if !matches!(base.scheme(), "http" | "https") {
             let problem = anyhow::anyhow!("{base} is not an HTTP address");
@@ -214,7 +244,7 @@ impl Api {
     }
 
     /// The first `most` things of a list, page by page.
-    pub(super) async fn list(
+    pub(in crate::command) async fn list(
         &self,
         path: &str,
         query: &[(&str, String)],
@@ -238,7 +268,7 @@ impl Api {
     }
 
     /// Calls, and reads the JSON of the answer.
-    pub(super) async fn json(
+    pub(in crate::command) async fn json(
         &self,
         method: Method,
         path: &str,
@@ -282,10 +312,10 @@ impl Api {
 }
 
 /// The first things of a list.
-pub(super) struct Listed {
-    pub(super) things: Vec<Value>,
+pub(in crate::command) struct Listed {
+    pub(in crate::command) things: Vec<Value>,
     /// Whether there are others behind them.
-    pub(super) has_more: bool,
+    pub(in crate::command) has_more: bool,
 }
 
 #[derive(Deserialize)]
@@ -307,7 +337,8 @@ async fn refusal(response: Response) -> Refusal {
         "" => plain(status),
         detail => detail.to_owned(),
     };
-    Refusal { status: status.as_u16(), detail, errors: problem.errors, retry_after }
+    let existing = problem.existing.map(|existing| existing.id);
+    Refusal { status: status.as_u16(), detail, errors: problem.errors, retry_after, existing }
 }
 
 fn plain(status: StatusCode) -> String {

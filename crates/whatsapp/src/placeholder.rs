@@ -1,4 +1,4 @@
-//! `{{name|friend}}` inside a parameter.
+//! `{{name|friend}}` inside a parameter: what stands for something known of a person.
 
 /// What a placeholder stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,13 +22,19 @@ pub struct Placeholder {
 
 /// A part of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub enum Piece<'a> {
+    /// It stays as it is.
     Text(&'a str),
+    /// Something of a person stands here.
     Placeholder(Placeholder),
 }
 
-/// Splits a parameter; `Err` is what stands in double braces and is no placeholder.
-pub(super) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, &str> {
+/// Splits a parameter.
+///
+/// # Errors
+///
+/// What stands in double braces and is no placeholder.
+pub fn pieces(text: &str) -> Result<Vec<Piece<'_>>, &str> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
@@ -64,7 +70,7 @@ impl Placeholder {
 
 impl Source {
     /// The word for it in statements.
-    pub(crate) const fn as_str(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Name => "name",
             Self::Phone => "phone",
@@ -73,7 +79,7 @@ impl Source {
     }
 
     /// The attribute's key; empty for the others.
-    pub(crate) fn key(&self) -> &str {
+    pub fn key(&self) -> &str {
         match self {
             Self::Attribute(key) => key,
             Self::Name | Self::Phone => "",
