@@ -55,6 +55,10 @@ pub mod event {
     pub const CAMPAIGN_COMPLETED: &str = "campaign.completed";
     /// A campaign cannot go on until somebody acts.
     pub const CAMPAIGN_NEEDS_ATTENTION: &str = "campaign.needs_attention";
+    /// Meta approved, paused, disabled or deleted a template.
+    pub const TEMPLATE_STATUS_CHANGED: &str = "template.status_changed";
+    /// Meta changed what it thinks of a template.
+    pub const TEMPLATE_QUALITY_CHANGED: &str = "template.quality_changed";
     /// A campaign was stopped for good.
     pub const CAMPAIGN_CANCELLED: &str = "campaign.cancelled";
 }

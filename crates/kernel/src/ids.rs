@@ -64,6 +64,10 @@ kinds! {
     Rule, RuleId, "rul";
     /// Identifies a campaign.
     Campaign, CampaignId, "cmp";
+    /// Identifies a message template as one workspace knows it.
+    Template, TemplateId, "tpl";
+    /// Identifies one run that fetches templates from Meta.
+    TemplateSync, TemplateSyncId, "tsy";
     /// Identifies something that happened.
     Event, EventId, "evt";
     /// Identifies an API key.

@@ -26,6 +26,7 @@ pub mod sealed;
 pub mod send_ledger;
 pub mod status_pipeline;
 pub mod statuses;
+pub mod templates;
 pub mod webhook_records;
 pub mod workspaces;
 

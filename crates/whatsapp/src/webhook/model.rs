@@ -19,6 +19,7 @@ mod kind;
 mod message;
 mod parts;
 mod status;
+mod template;
 
 use chrono::{DateTime, Utc};
 use kernel::{UserId, WaId, Wamid};
@@ -27,6 +28,7 @@ pub use self::kind::Kind;
 pub use self::message::{Echo, InboundMessage};
 pub use self::parts::{Card, Location, Media, MetaError, NewIdentity, OrderItem};
 pub use self::status::{Pricing, Progress, Status};
+pub use self::template::{TemplateChange, TemplateNews};
 
 use crate::json::{self, Object};
 

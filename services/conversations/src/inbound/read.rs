@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use contracts::inbound::{WebhookEvent, WebhookEventKind};
 use contracts::uuid_field;
+use kernel::ids::WorkspaceId;
 use kernel::{UserId, WaId, Wamid};
 use storage::messages::Direction;
 use storage::statuses::{Status, StatusUpdate};
@@ -33,6 +34,8 @@ pub(super) enum What {
         field: String,
         waba_id: String,
         phone_number_id: String,
+        /// The workspace whose own Meta app signed it; none for the installation's.
+        app_workspace_id: Option<WorkspaceId>,
         item: Bytes,
         happened_at: Option<DateTime<Utc>>,
     },
@@ -184,6 +187,7 @@ fn record(event: &WebhookEvent) -> What {
         field: storable(&event.field),
         waba_id: storable(&event.waba_id),
         phone_number_id: storable(&event.phone_number_id),
+        app_workspace_id: uuid_field(&event.app_workspace_id).map(WorkspaceId::from_uuid),
         item: event.item.clone(),
         happened_at: entry_time.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
     }

@@ -12,10 +12,11 @@ use storage::conversations::{Grown, Growth};
 use storage::events::{Event, Happened};
 use storage::messages::{Direction, NewMessage};
 use storage::statuses::{Applied, Status, Step};
+use storage::templates::News;
 use storage::webhook_records::WebhookRecord;
 use storage::{
     AsyncPgConnection, StorageError, contacts, conversations, events, inbound_ledger, messages,
-    statuses, webhook_records,
+    statuses, templates, webhook_records,
 };
 
 use super::lines::Line;
@@ -27,6 +28,8 @@ pub(super) struct Stored {
     pub(super) is_first: Vec<bool>,
     /// What is to be told onwards.
     pub(super) events: Vec<Event>,
+    /// Whether something was told of templates.
+    pub(super) has_template_news: bool,
 }
 
 pub(super) async fn store(
@@ -35,7 +38,7 @@ pub(super) async fn store(
     now: DateTime<Utc>,
 ) -> Result<Stored, StorageError> {
     if items.is_empty() {
-        return Ok(Stored { is_first: Vec::new(), events: Vec::new() });
+        return Ok(Stored { is_first: Vec::new(), events: Vec::new(), has_template_news: false });
     }
     let ids = items.iter().map(|item| item.event_id).collect();
     let mut unclaimed = inbound_ledger::claim(tx, ids, now).await?;
@@ -52,8 +55,10 @@ pub(super) async fn store(
     let applied = statuses::apply(tx, updates.collect(), now).await?;
     told.extend(tell_steps(applied));
     webhook_records::insert(tx, fresh().filter_map(record).collect(), now).await?;
+    let news: Vec<News> = fresh().filter_map(template_news).collect();
+    templates::report(tx, &news).await?;
     events::append(tx, &told, now).await?;
-    Ok(Stored { is_first, events: told })
+    Ok(Stored { is_first, events: told, has_template_news: !news.is_empty() })
 }
 
 /// A message with where it was said.
@@ -249,8 +254,18 @@ fn tell_step(step: Step) -> Option<Event> {
     }))
 }
 
+fn template_news(item: &Item) -> Option<News> {
+    match &item.what {
+        What::Record { field, waba_id, app_workspace_id, .. } if templates::is_news(field) => {
+            let (waba_id, app_workspace_id) = (waba_id.clone(), *app_workspace_id);
+            Some(News { event_id: item.event_id, waba_id, app_workspace_id })
+        }
+        What::Message(_) | What::Status(_) | What::Record { .. } => None,
+    }
+}
+
 fn record(item: &Item) -> Option<WebhookRecord> {
-    let What::Record { field, waba_id, phone_number_id, item: json, happened_at } = &item.what
+    let What::Record { field, waba_id, phone_number_id, item: json, happened_at, .. } = &item.what
     else {
         return None;
     };

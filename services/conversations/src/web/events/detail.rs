@@ -1,7 +1,7 @@
 //! The part of an event that only its type has: `data`.
 
 use contracts::events::event;
-use kernel::ids::CampaignId;
+use kernel::ids::{CampaignId, TemplateId};
 use serde::Serialize;
 
 /// The members of `data`, by type of event.
@@ -20,6 +20,14 @@ pub(super) enum Detail {
         status: String,
         code: Option<String>,
         reason: Option<String>,
+    },
+    /// `template.status_changed`, `.quality_changed`.
+    TemplateChanged {
+        template: Option<TemplateId>,
+        name: String,
+        language: String,
+        now: String,
+        before: Option<String>,
     },
     /// Every other type.
     Nothing {},
@@ -42,6 +50,13 @@ impl From<Option<event::Detail>> for Detail {
                 status: changed.status,
                 code: (!changed.code.is_empty()).then_some(changed.code),
                 reason: (!changed.reason.is_empty()).then_some(changed.reason),
+            },
+            Some(event::Detail::TemplateChanged(changed)) => Self::TemplateChanged {
+                template: contracts::uuid_field(&changed.template_id).map(TemplateId::from_uuid),
+                name: changed.name,
+                language: changed.language,
+                now: changed.now,
+                before: (!changed.before.is_empty()).then_some(changed.before),
             },
             None => Self::Nothing {},
         }
