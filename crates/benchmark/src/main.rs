@@ -7,6 +7,7 @@
 
 mod broker;
 mod campaign;
+mod contacts;
 mod coordination;
 mod cpu;
 mod database;
@@ -62,11 +63,11 @@ pub(crate) struct Options {
     /// Decides what the simulated Meta draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only these parts: ingest, committed, locks, everything, latency, campaign.
+    /// Only these parts: ingest, committed, locks, everything, latency, campaign, contacts.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "ingest,committed,locks,everything,latency,campaign"
+        default_value = "ingest,committed,locks,everything,latency,campaign,contacts"
     )]
     only: Vec<String>,
     /// Where the report goes, besides stdout.
@@ -175,6 +176,9 @@ async fn measure(
     }
     if is_wanted("campaign") {
         campaign::run(options, install, report).await?;
+    }
+    if is_wanted("contacts") {
+        contacts::run(options, install, report).await?;
     }
     report.count(install.db().doubled().await?, "messages stored twice");
     Ok(())

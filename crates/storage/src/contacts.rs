@@ -31,6 +31,8 @@ pub enum Source {
     Api,
     /// A campaign was to reach its number.
     Campaign,
+    /// A file named it.
+    Import,
 }
 
 impl Source {
@@ -40,6 +42,7 @@ impl Source {
             Self::Webhook => "webhook",
             Self::Api => "api",
             Self::Campaign => "campaign",
+            Self::Import => "import",
         }
     }
 }

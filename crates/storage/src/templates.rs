@@ -158,12 +158,8 @@ pub async fn campaigns_at_work(
         return Ok(Vec::new());
     }
     let (names, languages) = templates.into_iter().unzip();
-    let at_work = AtWork {
-        workspace: workspace.as_uuid(),
-        waba: waba.as_str().to_owned(),
-        names,
-        languages,
-    };
+    let at_work =
+        AtWork { workspace: workspace.as_uuid(), waba: waba.as_str().to_owned(), names, languages };
     let rows: Vec<(Uuid, Uuid, String, String)> = at_work.load(tx).await?;
     let sending = |(campaign, connection, name, language)| Sending {
         campaign_id: CampaignId::from_uuid(campaign),

@@ -11,6 +11,7 @@ pub(crate) mod migrate;
 mod ops;
 pub(crate) mod run;
 pub(crate) mod simulator;
+pub(crate) mod transfer;
 
 use std::io;
 

@@ -85,7 +85,7 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         routes.conversations = Some(conversations::start(life, dependencies));
     }
     if is_chosen(Which::Contacts) {
-        routes.contacts = Some(contacts::start(life, of_contacts(parts)));
+        routes.contacts = Some(contacts::start(life, of_contacts(parts, relay.clone())));
     }
     let sources = match which {
         Which::All => Source::ALL.to_vec(),
@@ -131,8 +131,15 @@ fn of_conversations(parts: &Parts, relay: Relay) -> conversations::Dependencies 
     }
 }
 
-fn of_contacts(parts: &Parts) -> contacts::Dependencies {
-    contacts::Dependencies { db: parts.db.clone(), clock: Arc::clone(&parts.clock) }
+fn of_contacts(parts: &Parts, relay: Relay) -> contacts::Dependencies {
+    contacts::Dependencies {
+        db: parts.db.clone(),
+        broker: parts.broker.clone(),
+        locks: parts.coordination.locks().clone(),
+        relay,
+        clock: Arc::clone(&parts.clock),
+        files: parts.settings.files.clone(),
+    }
 }
 
 fn of_chatbot(parts: &Parts, relay: Relay, sender: Sender) -> chatbot::Dependencies {

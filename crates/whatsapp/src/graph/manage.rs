@@ -145,8 +145,7 @@ impl GraphClient {
             .query(call.query)
             .bearer_auth(token.expose_secret());
         if let Some(body) = call.body {
-            request =
-                request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
         }
         let response = request.send().await.map_err(no_answer)?;
         let (http_status, wait) = (response.status().as_u16(), retry_after(&response));

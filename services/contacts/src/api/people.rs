@@ -20,7 +20,7 @@ use super::values::{Patch, Tag};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Filter {
+pub(super) struct Filter {
     #[serde(default)]
     limit: Limit,
     cursor: Option<Cursor<ContactId>>,
@@ -31,7 +31,7 @@ struct Filter {
 }
 
 #[derive(Serialize)]
-struct Contact {
+pub(super) struct Contact {
     object: &'static str,
     id: ContactId,
     /// E.164 with `+`; Meta may show only the user id.

@@ -4,4 +4,5 @@
 
 mod access;
 mod contacts;
+mod runs;
 mod world;

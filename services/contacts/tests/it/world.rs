@@ -10,15 +10,20 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::web::{Data, ServiceConfig};
 use chrono::{DateTime, Utc};
 use contacts::{Contacts, Dependencies};
+use coordination::{Coordination, MemoryServer};
 use futures_util::future::BoxFuture;
 use kernel::ids::{ApiKeyId, ContactId, WorkspaceId};
-use kernel::{ManualClock, UserId, WaId};
+use kernel::{Clock, ManualClock, UserId, WaId};
+use messaging::{Broker, BrokerOptions, Topology};
+use relay::Relay;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use service::{Auth, KeyStore, Life, Role, StoredKey, auth};
 use storage::contacts::Sighting;
-use storage::workspaces;
+use storage::{Database, workspaces};
 use testkit::TestDatabase;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Where every test's clock stands at first.
 pub(crate) const START: &str = "2026-11-22T10:00:00Z";
@@ -79,9 +84,7 @@ impl World {
             keys.insert(who, minted.text);
         }
         let auth = Auth::new(Arc::new(Keys(stored)), Arc::<ManualClock>::clone(&clock));
-        let dependencies =
-            Dependencies { db: db.database().clone(), clock: Arc::<ManualClock>::clone(&clock) };
-        let contacts = contacts::start(&Life::default(), dependencies);
+        let contacts = contacts::start(&standing_still(), idle(db.database(), &clock));
         Self { db, clock, home, keys, auth: Data::new(auth), contacts }
     }
 
@@ -137,6 +140,33 @@ impl World {
         };
         let found = storage::contacts::resolve(&mut conn, &[person], start()).await;
         found.unwrap().remove(0).id
+    }
+}
+
+/// A process whose workers have stopped.
+fn standing_still() -> Life {
+    let life = Life::default();
+    life.stop();
+    life
+}
+
+/// Dependencies of a service that only answers requests: what is to be told stays in the outbox.
+fn idle(db: &Database, clock: &Arc<ManualClock>) -> Dependencies {
+    let (tasks, stopped) = (TaskTracker::new(), CancellationToken::new());
+    stopped.cancel();
+    let options = BrokerOptions::new("amqp://127.0.0.1:1", Topology::default(), "test").unwrap();
+    let broker = Broker::start(options, tasks.clone(), stopped.clone());
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+    let publisher = broker.publisher();
+    let relay = Relay::start(db.clone(), publisher, Arc::clone(&clock), &tasks, stopped);
+    let coordination = Coordination::in_memory(&MemoryServer::default(), tasks);
+    Dependencies {
+        db: db.clone(),
+        broker,
+        locks: coordination.locks().clone(),
+        relay,
+        clock,
+        files: settings::Files::default(),
     }
 }
 

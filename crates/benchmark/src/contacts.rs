@@ -1,0 +1,16 @@
+//! Contacts: bringing a million in and out.
+
+mod runs;
+
+use crate::Options;
+use crate::installation::Installation;
+use crate::report::Report;
+
+/// Runs every part.
+pub(crate) async fn run(
+    options: &Options,
+    install: &mut Installation,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    runs::run(options, install, report).await
+}
