@@ -1,5 +1,6 @@
-//! Contacts: how long it takes to find some among millions.
+//! Contacts: finding some among millions, bringing a million in and out.
 
+mod runs;
 mod search;
 
 use crate::Options;
@@ -12,5 +13,6 @@ pub(crate) async fn run(
     install: &mut Installation,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    search::run(options, install, report).await
+    search::run(options, install, report).await?;
+    runs::run(options, install, report).await
 }

@@ -71,4 +71,8 @@ pub mod event {
     pub const TEMPLATE_QUALITY_CHANGED: &str = "template.quality_changed";
     /// A campaign was stopped for good.
     pub const CAMPAIGN_CANCELLED: &str = "campaign.cancelled";
+    /// An import of contacts has ended.
+    pub const IMPORT_COMPLETED: &str = "import.completed";
+    /// An export of contacts has ended.
+    pub const EXPORT_COMPLETED: &str = "export.completed";
 }

@@ -72,6 +72,10 @@ kinds! {
     Template, TemplateId, "tpl";
     /// Identifies one run that fetches templates from Meta.
     TemplateSync, TemplateSyncId, "tsy";
+    /// Identifies an import of contacts.
+    Import, ImportId, "imp";
+    /// Identifies an export of contacts.
+    Export, ExportId, "exp";
     /// Identifies something that happened.
     Event, EventId, "evt";
     /// Identifies an API key.

@@ -24,8 +24,8 @@ pub use self::field::{CoordinationBackend, Entry, LogFormat, RedisMode, Secrecy}
 pub use self::layers::{ReportLine, Source, Sources};
 pub use self::reference::reference;
 pub use self::sections::{
-    Amqp, Chatbot, Conversations, Coordination, Database, Http, Limits, MasterKey, Meta, Redis,
-    Security, Sending, Telemetry, Templates,
+    Amqp, Chatbot, Conversations, Coordination, Database, Files, Http, Limits, MasterKey, Meta,
+    Redis, Security, Sending, Telemetry, Templates,
 };
 pub use self::server_url::{InvalidServerUrl, ServerUrl};
 pub use self::validate::Problem;
@@ -61,6 +61,8 @@ pub struct Settings {
     pub chatbot: Chatbot,
     /// Fetching templates from Meta.
     pub templates: Templates,
+    /// Files of imports and exports.
+    pub files: Files,
     /// Logs and traces.
     pub telemetry: Telemetry,
 }
@@ -113,6 +115,7 @@ impl Settings {
             self.sending.entries(),
             self.chatbot.entries(),
             self.templates.entries(),
+            self.files.entries(),
             self.telemetry.entries(),
         ]
         .concat()

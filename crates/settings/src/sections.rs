@@ -223,6 +223,28 @@ section! {
 }
 
 section! {
+    /// Files of imports and exports of contacts: in a folder, or in a bucket of S3.
+    Files, "files";
+    /// Folder that every process of `contacts` sees; with several machines, set `bucket`.
+    folder: String = "switchyard-files".to_owned();
+    /// Bucket of S3 or of a store that speaks like it; then nothing is kept in `folder`.
+    bucket: Option<String> = None;
+    /// Where the store is, unless it is Amazon's.
+    endpoint: Option<Url> = None;
+    /// Region of the bucket.
+    region: String = "us-east-1".to_owned();
+    /// Access key of the store.
+    access_key_id: Option<SecretString> = None;
+    /// Its secret.
+    secret_access_key: Option<SecretString> = None;
+    /// Bytes of an import's file at most.
+    most_import_bytes: u64 = 1024 * 1024 * 1024;
+    /// How long the file of an export can be fetched.
+    #[serde(deserialize_with = "duration::deserialize")]
+    keep_exports: Duration = Duration::from_hours(7 * 24);
+}
+
+section! {
     /// Logs and traces.
     Telemetry, "telemetry";
     /// How log lines look; `auto` is `pretty` on a terminal, else `json`.

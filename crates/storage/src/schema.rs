@@ -241,6 +241,70 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// Imports of contacts.
+    contact_imports (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        status -> Text,
+        file_name -> Text,
+        file_bytes -> BigInt,
+        options -> Jsonb,
+        understood -> Nullable<Jsonb>,
+        fence -> BigInt,
+        attempts -> Integer,
+        read_bytes -> BigInt,
+        accepted -> BigInt,
+        rejected -> BigInt,
+        duplicates -> BigInt,
+        created -> BigInt,
+        updated -> BigInt,
+        unchanged -> BigInt,
+        error_code -> Nullable<Text>,
+        error -> Nullable<Text>,
+        created_by -> Text,
+        created_at -> Timestamptz,
+        started_at -> Nullable<Timestamptz>,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// Records that an import left out.
+    contact_import_rejects (import_id, line) {
+        import_id -> Uuid,
+        line -> BigInt,
+        code -> Text,
+        detail -> Text,
+        record -> Text,
+    }
+}
+
+diesel::table! {
+    /// Exports of contacts.
+    contact_exports (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        status -> Text,
+        filter -> Jsonb,
+        format -> Text,
+        has_bom -> Bool,
+        attempts -> Integer,
+        rows -> BigInt,
+        total -> Nullable<BigInt>,
+        file_name -> Nullable<Text>,
+        file_bytes -> Nullable<BigInt>,
+        link_key -> Bytea,
+        error_code -> Nullable<Text>,
+        error -> Nullable<Text>,
+        created_by -> Text,
+        created_at -> Timestamptz,
+        started_at -> Nullable<Timestamptz>,
+        ended_at -> Nullable<Timestamptz>,
+        expires_at -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     workspaces,
     api_keys,

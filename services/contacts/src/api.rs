@@ -26,15 +26,27 @@ use relay::Relay;
 use storage::events::{self, Event};
 use storage::{AsyncPgConnection, Database, StorageError};
 
+use crate::files::Files;
+use crate::jobs::Ticks;
+use crate::{export, import};
+
 /// What handlers work with.
 pub(crate) struct Api {
     pub(crate) db: Database,
     pub(crate) relay: Relay,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Keeps the files of imports and exports.
+    pub(crate) files: Files,
+    /// Bytes of an import's file at most.
+    pub(crate) most_import_bytes: u64,
+    /// Takes ticks to the workers.
+    pub(crate) ticks: Ticks,
 }
 
 /// Mounts the API; the listener's `Auth` is mounted by whoever serves it.
 pub(crate) fn routes(api: &Data<Api>, config: &mut ServiceConfig) {
+    import::api::routes(api, config);
+    export::api::routes(api, config);
     let resource =
         |path: &str| web::resource(format!("/v1/contacts{path}")).app_data(Data::clone(api));
     config

@@ -3,27 +3,43 @@
 //! A contact is made by whoever comes first (a webhook, a campaign, a program, an import): the
 //! statements that keep it one row are in [`storage::contacts`].
 
+mod announce;
 mod api;
+mod export;
+mod files;
+mod import;
+mod jobs;
+mod progress;
 mod store;
 
 use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
+use coordination::Locks;
 use kernel::Clock;
+use messaging::Broker;
 use relay::Relay;
 use service::Life;
 use storage::Database;
 
 use self::api::Api;
+use self::files::Files;
+use self::jobs::{Parts, Ticks};
 
 /// What the service works with.
 pub struct Dependencies {
     /// The product's database.
     pub db: Database,
+    /// Brings hints about imports and exports.
+    pub broker: Broker,
+    /// One import (L7) and one export (L8) of a workspace runs.
+    pub locks: Locks,
     /// Publishes what happened.
     pub relay: Relay,
     /// Decides what is stored as now.
     pub clock: Arc<dyn Clock>,
+    /// Where files of imports and exports are.
+    pub files: settings::Files,
 }
 
 /// The running service; clones share it.
@@ -33,9 +49,20 @@ pub struct Contacts {
 }
 
 /// Starts the service.
-pub fn start(_life: &Life, dependencies: Dependencies) -> Contacts {
-    let Dependencies { db, relay, clock } = dependencies;
-    Contacts { api: Data::new(Api { db, relay, clock }) }
+pub fn start(life: &Life, dependencies: Dependencies) -> Contacts {
+    let Dependencies { db, broker, locks, relay, clock, files: settings } = dependencies;
+    let files = Files::new(settings.clone());
+    let parts = Parts {
+        db: db.clone(),
+        files: files.clone(),
+        locks,
+        relay: relay.clone(),
+        clock: Arc::clone(&clock),
+        keep_exports: settings.keep_exports,
+    };
+    jobs::start(life, &broker, parts);
+    let (ticks, most_import_bytes) = (Ticks::new(&broker), settings.most_import_bytes);
+    Contacts { api: Data::new(Api { db, relay, clock, files, most_import_bytes, ticks }) }
 }
 
 impl Contacts {

@@ -3,6 +3,7 @@
 pub(crate) mod campaign;
 mod ops;
 pub(crate) mod template;
+pub(crate) mod transfer;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ pub(crate) use self::ops::{Acting, Limits, Locks, SetLimit, TakeLock};
 
 use crate::command::{
     campaign as campaigns, config, demo, doctor, keys, limits, locks, migrate, run, simulator,
-    template as templates,
+    template as templates, transfer as transfers,
 };
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
@@ -86,6 +87,10 @@ enum Command {
     Campaign(campaign::Campaign),
     /// Templates: what Meta has, and fetching them
     Template(template::Template),
+    /// Bring contacts in from a CSV, XLSX or NDJSON file, and follow it to its end
+    Import(transfer::Import),
+    /// Write contacts into a file, and fetch it
+    Export(transfer::Export),
     /// The settings in force
     #[command(subcommand)]
     Config(Config),
@@ -241,6 +246,8 @@ fn execute(command: Command, screen: Screen, talk: Talk) -> Result<Exit, Failure
         Command::Limits(limits) => once(talk, limits::limits(screen, limits)),
         Command::Campaign(asked) => once(talk, campaigns::campaign(screen, asked)),
         Command::Template(asked) => once(talk, templates::template(screen, asked)),
+        Command::Import(asked) => once(talk, transfers::import(screen, asked)),
+        Command::Export(asked) => once(talk, transfers::export(screen, asked)),
         Command::Config(Config::Show { sources }) => config::show(screen, sources),
         Command::Demo(options) => demo::demo(screen, talk, options),
         Command::Simulator { listen, webhook_url, seed } => {
@@ -302,6 +309,8 @@ mod tests {
             "switchyard campaign cancel cmp_1 --confirm Sale",
             "switchyard campaign retry-failed cmp_1 -n",
             "switchyard campaign recipients cmp_1 --status failed --error-code 131026 --csv",
+            "switchyard import people.csv --map phone=Mobile --on-conflict fill-empty --tag vip -n",
+            "switchyard export --tag vip --format xlsx --out people.xlsx --url http://h:1",
             "switchyard demo --exit --port 8080",
             "switchyard simulator --listen 127.0.0.1:0 --webhook-url http://127.0.0.1:8080/w",
         ] {
@@ -320,6 +329,8 @@ mod tests {
             "switchyard -q -v doctor",
             "switchyard locks release campaign_send:cmp_1",
             "switchyard limits set bot 10/min",
+            "switchyard import people.csv --map mobile=Mobile",
+            "switchyard import",
             "switchyard campaign ls --api-key swk_live_1",
             "switchyard campaign recipients cmp_1 --csv --limit 5",
             "switchyard limits set whatsapp_api 10/min --connection cnx_1 --key cnx_1 --reason both",

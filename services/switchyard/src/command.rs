@@ -12,6 +12,7 @@ mod ops;
 pub(crate) mod run;
 pub(crate) mod simulator;
 pub(crate) mod template;
+pub(crate) mod transfer;
 
 use std::io;
 

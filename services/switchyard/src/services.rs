@@ -143,7 +143,14 @@ fn of_conversations(parts: &Parts, relay: Relay) -> conversations::Dependencies 
 }
 
 fn of_contacts(parts: &Parts, relay: Relay) -> contacts::Dependencies {
-    contacts::Dependencies { db: parts.db.clone(), relay, clock: Arc::clone(&parts.clock) }
+    contacts::Dependencies {
+        db: parts.db.clone(),
+        broker: parts.broker.clone(),
+        locks: parts.coordination.locks().clone(),
+        relay,
+        clock: Arc::clone(&parts.clock),
+        files: parts.settings.files.clone(),
+    }
 }
 
 fn of_chatbot(parts: &Parts, relay: Relay, sender: Sender) -> chatbot::Dependencies {

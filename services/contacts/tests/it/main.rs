@@ -8,6 +8,7 @@ mod contacts;
 mod details;
 mod erase;
 mod merge;
+mod runs;
 mod search;
 mod together;
 mod world;

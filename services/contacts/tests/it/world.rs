@@ -10,9 +10,10 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::web::{Data, ServiceConfig};
 use chrono::{DateTime, Utc};
 use contacts::{Contacts, Dependencies};
+use coordination::{Coordination, MemoryServer};
 use futures_util::future::BoxFuture;
 use kernel::ids::{ApiKeyId, ConnectionId, ContactId, ConversationId, MessageId, WorkspaceId};
-use kernel::{ManualClock, PhoneNumberId, UserId, WaId, WabaId};
+use kernel::{Clock, ManualClock, PhoneNumberId, UserId, WaId, WabaId};
 use messaging::{Broker, BrokerOptions, Topology};
 use relay::Relay;
 use secrecy::{ExposeSecret, SecretString};
@@ -87,12 +88,7 @@ impl World {
             keys.insert(who, minted.text);
         }
         let auth = Auth::new(Arc::new(Keys(stored)), Arc::<ManualClock>::clone(&clock));
-        let dependencies = Dependencies {
-            db: db.database().clone(),
-            relay: idle_relay(db.database()),
-            clock: Arc::<ManualClock>::clone(&clock),
-        };
-        let contacts = contacts::start(&Life::default(), dependencies);
+        let contacts = contacts::start(&standing_still(), idle(db.database(), &clock));
         Self { db, clock, home, keys, auth: Data::new(auth), contacts }
     }
 
@@ -148,6 +144,7 @@ impl World {
             contact_id: contact,
             messages,
             customer_wrote_at: Some(start()),
+            campaign_message: None,
         };
         let grown = conversations::grow(&mut conn, vec![growth], start()).await.unwrap().remove(0);
         let rows: Vec<NewMessage> = (1..=messages)
@@ -256,14 +253,31 @@ impl World {
     }
 }
 
-/// A relay that has stopped: what is to be told stays in the outbox.
-fn idle_relay(db: &Database) -> Relay {
+/// A process whose workers have stopped.
+fn standing_still() -> Life {
+    let life = Life::default();
+    life.stop();
+    life
+}
+
+/// Dependencies of a service that only answers requests: what is to be told stays in the outbox.
+fn idle(db: &Database, clock: &Arc<ManualClock>) -> Dependencies {
     let (tasks, stopped) = (TaskTracker::new(), CancellationToken::new());
     stopped.cancel();
     let options = BrokerOptions::new("amqp://127.0.0.1:1", Topology::default(), "test").unwrap();
     let broker = Broker::start(options, tasks.clone(), stopped.clone());
-    let clock = Arc::new(ManualClock::new(start()));
-    Relay::start(db.clone(), broker.publisher(), clock, &tasks, stopped)
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+    let publisher = broker.publisher();
+    let relay = Relay::start(db.clone(), publisher, Arc::clone(&clock), &tasks, stopped);
+    let coordination = Coordination::in_memory(&MemoryServer::default(), tasks);
+    Dependencies {
+        db: db.clone(),
+        broker,
+        locks: coordination.locks().clone(),
+        relay,
+        clock,
+        files: settings::Files::default(),
+    }
 }
 
 pub(crate) fn start() -> DateTime<Utc> {

@@ -17,6 +17,7 @@ mod campaigns;
 mod chaos;
 mod cli;
 mod clicks;
+mod contact_runs;
 mod first_contact;
 mod fixtures;
 mod installation;

@@ -138,8 +138,9 @@ async fn what_only_a_look_can_tell_makes_a_sync() {
     let value = json!({ "message_template_id": id, "message_template_element": "New {{1}}" });
     world.webhook("message_template_components_update", value, now(), None).await;
     eventually_within(PATIENCE, "the new text is known", async || {
-        let text =
-            world.text(&format!("SELECT components FROM templates WHERE name = 'template_1' AND {home}")).await;
+        let text = world
+            .text(&format!("SELECT components FROM templates WHERE name = 'template_1' AND {home}"))
+            .await;
         text.contains("New").then_some(())
     })
     .await;

@@ -29,6 +29,8 @@ pub(super) enum Detail {
         now: String,
         before: Option<String>,
     },
+    /// `import.completed`, `export.completed`.
+    RunEnded { run: Option<String>, status: String, code: Option<String> },
     /// Every other type.
     Nothing {},
 }
@@ -57,6 +59,11 @@ impl From<Option<event::Detail>> for Detail {
                 language: changed.language,
                 now: changed.now,
                 before: (!changed.before.is_empty()).then_some(changed.before),
+            },
+            Some(event::Detail::RunEnded(ended)) => Self::RunEnded {
+                run: contracts::uuid_field(&ended.run_id).map(|run| run.simple().to_string()),
+                status: ended.status,
+                code: (!ended.code.is_empty()).then_some(ended.code),
             },
             None => Self::Nothing {},
         }

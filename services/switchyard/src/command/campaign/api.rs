@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use kernel::ids::CampaignId;
-use reqwest::header::{ACCEPT, RETRY_AFTER};
-use reqwest::{Method, Response, StatusCode, redirect};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -276,13 +276,29 @@ impl Api {
         body: Option<&Value>,
     ) -> Result<Value, ApiError> {
         let response = self.call(method, path, query, body, "application/json").await?;
+        self.read_json(response).await
+    }
+
+    async fn read_json(&self, response: Response) -> Result<Value, ApiError> {
         let bytes = response.bytes().await.map_err(|cause| self.away(cause))?;
         serde_json::from_slice(&bytes)
             .map_err(|cause| ApiError::Strange { base: self.base.clone(), cause })
     }
 
+    /// Sends a form with this boundary, and reads the JSON of the answer.
+    pub(in crate::command) async fn send_form(
+        &self,
+        path: &str,
+        boundary: &str,
+        form: Body,
+    ) -> Result<Value, ApiError> {
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let request = self.request(Method::POST, path).header(CONTENT_TYPE, kind).body(form);
+        self.read_json(self.send(request).await?).await
+    }
+
     /// Calls; an answer that is no success is an error.
-    pub(super) async fn call(
+    pub(in crate::command) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -290,14 +306,20 @@ impl Api {
         body: Option<&Value>,
         accept: &str,
     ) -> Result<Response, ApiError> {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{path}", self.base.path()));
-        let key = self.key.expose_secret();
-        let mut request =
-            self.http.request(method, url).query(query).bearer_auth(key).header(ACCEPT, accept);
+        let mut request = self.request(method, path).query(query).header(ACCEPT, accept);
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.send(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path()));
+        self.http.request(method, url).bearer_auth(self.key.expose_secret())
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ApiError> {
         let response = request.send().await.map_err(|cause| self.away(cause))?;
         match response.status().is_success() {
             true => Ok(response),
@@ -306,7 +328,7 @@ impl Api {
     }
 
     /// The connection broke.
-    pub(super) fn away(&self, cause: reqwest::Error) -> ApiError {
+    pub(in crate::command) fn away(&self, cause: reqwest::Error) -> ApiError {
         ApiError::Away { base: self.base.clone(), cause: cause.without_url() }
     }
 }
