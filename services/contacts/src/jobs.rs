@@ -166,12 +166,12 @@ impl Jobs {
         self.life.tasks().spawn(async move {
             let _done = Done(&jobs, job);
             let stop = jobs.life.stopping();
-            let _ended = stop.run_until_cancelled(jobs.run(job)).await;
+            let _ended = stop.run_until_cancelled(Box::pin(jobs.run(job))).await;
         });
     }
 
     async fn run(&self, job: Job) {
-        let Err(error) = self.locked(job).await else { return };
+        let Err(error) = Box::pin(self.locked(job)).await else { return };
         if error.is_transient() {
             warn!(error = %chain(&error), job = ?job, "import or export will go on when it can");
             tokio::time::sleep(REST).await;
@@ -194,7 +194,7 @@ impl Jobs {
             Job::Import(id, _) => import::work::run(self, id, held.fence().map(Fence::get)).await,
             Job::Export(id, _) => export::work::run(self, id).await,
         };
-        match self.locks.with_held(name, Patience::None, work).await? {
+        match Box::pin(self.locks.with_held(name, Patience::None, work)).await? {
             Locked::Ran(done) | Locked::Lost(Some(done)) => done,
             Locked::Busy | Locked::Lost(None) => Ok(()),
         }

@@ -136,7 +136,7 @@ mod tests {
             let (most, per) = share(10, sharing);
             let hourly = f64::from(most * sharing) * 3_600.0 / per.as_secs_f64();
             assert!(hourly <= 4_800.0, "{sharing}: {hourly}");
-            assert!(most >= 1 && most <= 10, "{sharing}: {most}");
+            assert!((1..=10).contains(&most), "{sharing}: {most}");
         }
         assert_eq!(share(10, 1), (10, MINUTE));
     }

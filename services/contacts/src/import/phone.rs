@@ -145,7 +145,6 @@ fn digits(text: &str) -> Result<Written, NoNumber> {
         match c {
             '+' | '\u{ff0b}' if digits.is_empty() && !has_plus => has_plus = true,
             ' ' | '-' | '.' | '/' | '(' | ')' | '\u{a0}' | '\u{2010}'..='\u{2015}' | '\u{202f}' => {
-                ()
             }
             '+' | ',' | ';' | '|' if digits.len() > 6 => {
                 return Err(NoNumber::Several(shown(text)));

@@ -43,7 +43,7 @@ async fn webhooks(world: &World, round: usize) -> Result<Vec<String>, StorageErr
         })
         .collect();
     let declared = (0..PEOPLE).filter(|at| at % 5 == round % 5).map(|at| {
-        let consent = if round % 2 == 0 { Consent::Withdrawn } else { Consent::Given };
+        let consent = if round.is_multiple_of(2) { Consent::Withdrawn } else { Consent::Given };
         let source = ConsentSource::Keyword;
         let declaration = Declaration {
             consent,

@@ -92,7 +92,8 @@ async fn show(screen: Screen, api: &Api, id: &str) -> Result<Exit, Failure> {
             screen.data(&format!("  {label:<10} {value}"));
         }
     }
-    for parameter in template["parameters"].as_array().into_iter().flatten() {
+    let parameters = template.get("parameters").and_then(Value::as_array);
+    for parameter in parameters.into_iter().flatten() {
         let word = |key| text(parameter, key);
         let wanted = format!("{} {} ({})", word("place"), word("name"), word("kind"));
         screen.data(&format!("  {:<10} {wanted} {}", "wants", word("example")));

@@ -24,7 +24,7 @@ async fn until_replied(client: &Client, campaign: &Campaign, wanted: usize) {
 fn written(people: usize) -> Vec<InboundMessage> {
     let twice = (0..people).flat_map(|person| [(person, "yes"), (person, "and thank you")]);
     twice
-        .map(|(person, text)| InboundMessage::text(PHONE, &number(person), "Customer", text))
+        .map(|(person, text)| InboundMessage::text(PHONE, number(person), "Customer", text))
         .collect()
 }
 

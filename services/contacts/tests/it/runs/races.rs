@@ -8,6 +8,7 @@ use kernel::{Clock, Retryable, SystemClock, WaId};
 use serde_json::json;
 use storage::contacts::{self, Changes, Sighting};
 use storage::{Database, StorageError};
+use tokio::task::JoinSet;
 
 use super::world::{World, many};
 
@@ -68,10 +69,12 @@ async fn imports_webhooks_and_programs_make_each_person_once_and_never_deadlock(
     let process = world.process().await;
     let stop = Arc::new(AtomicBool::new(false));
     let db = world.db.database();
-    let hooks: Vec<_> = (1..4)
-        .map(|seed| tokio::task::spawn(webhooks(db.clone(), world.home, seed, Arc::clone(&stop))))
-        .collect();
-    let program = tokio::task::spawn(programs(db.clone(), world.home, Arc::clone(&stop)));
+    let mut hooks = JoinSet::new();
+    for seed in 1..4 {
+        hooks.spawn(webhooks(db.clone(), world.home, seed, Arc::clone(&stop)));
+    }
+    let mut program = JoinSet::new();
+    program.spawn(programs(db.clone(), world.home, Arc::clone(&stop)));
     let mut made = 0;
     for round in 0..3 {
         let import = world.import(&process, &many(PEOPLE), &json!({ "tags": ["imported"] })).await;
@@ -80,14 +83,14 @@ async fn imports_webhooks_and_programs_make_each_person_once_and_never_deadlock(
     }
     stop.store(true, Ordering::Relaxed);
     let mut errors = Vec::new();
-    for hook in hooks {
-        let (batches, failed) = hook.await.unwrap();
+    for (batches, failed) in hooks.join_all().await {
         assert!(batches > 3, "webhooks stood still");
         errors.extend(failed);
     }
-    let (calls, failed) = program.await.unwrap();
-    assert!(calls > 3, "programs stood still");
-    errors.extend(failed);
+    for (calls, failed) in program.join_all().await {
+        assert!(calls > 3, "programs stood still");
+        errors.extend(failed);
+    }
     // Whoever waited too long comes again; a deadlock would be our fault.
     let deadlocks =
         errors.iter().filter(|error| kernel::chain(*error).to_string().contains("deadlock"));
@@ -100,6 +103,6 @@ async fn imports_webhooks_and_programs_make_each_person_once_and_never_deadlock(
         made,
         "the first one's source stays"
     );
-    assert_eq!(world.count("contacts WHERE 'imported' = ANY(tags)").await > 0, true);
+    assert!(world.count("contacts WHERE 'imported' = ANY(tags)").await > 0);
     world.end(vec![process]).await;
 }
