@@ -151,7 +151,8 @@ async fn workers_that_both_believe_to_have_the_lock_do_no_harm() {
     changed.truncate(1_100);
     changed[5]["status"] = "PAUSED".into();
     world.meta.set_templates(WABA, changed);
-    world.meta.set_faults(script(vec![TemplateRule::slow(100)]));
+    // Eleven pages: long enough for the others, who look every two seconds, to take part.
+    world.meta.set_faults(script(vec![TemplateRule::slow(500)]));
     // Three namespaces: as if Redis had lost the lock again and again.
     let mut processes = Vec::new();
     for _ in 0..3 {
