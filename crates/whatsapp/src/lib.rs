@@ -5,6 +5,7 @@
 pub mod error_class;
 pub mod graph;
 mod json;
+pub mod outgoing;
 pub mod signature;
 pub mod webhook;
 

@@ -15,6 +15,7 @@ use std::fmt;
 use kernel::Retryable;
 use thiserror::Error;
 
+pub use self::identity::{Known, of_known};
 pub use self::split::split;
 
 /// One element of a webhook, borrowed from its body. Its `Debug` shows nothing personal.

@@ -1,5 +1,6 @@
 //! What to send.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -58,6 +59,15 @@ pub enum Content<'a> {
         /// Header, body and button parameters, as Meta's API takes them.
         components: &'a [serde_json::Value],
     },
+    /// Any kind, as [`crate::outgoing`] writes it.
+    Any {
+        /// Meta's `type`.
+        kind: &'a str,
+        /// The member that is named like the type.
+        body: &'a serde_json::Value,
+        /// The message that this one answers.
+        reply_to: Option<&'a Wamid>,
+    },
 }
 
 impl SendRequest<'_> {
@@ -69,6 +79,7 @@ impl SendRequest<'_> {
             }
             Recipient::User(user) => (None, Some(user)),
         };
+        let mut any = BTreeMap::new();
         let (kind, text, template, reply_to) = match self.content {
             Content::Text { body, preview_url, reply_to } => {
                 ("text", Some(Text { body, preview_url }), None, reply_to)
@@ -76,6 +87,10 @@ impl SendRequest<'_> {
             Content::Template { name, language, components } => {
                 let language = Language { code: language };
                 ("template", None, Some(Template { name, language, components }), None)
+            }
+            Content::Any { kind, body, reply_to } => {
+                any.insert(kind, body);
+                (kind, None, None, reply_to)
             }
         };
         serde_json::to_vec(&Wire {
@@ -86,6 +101,7 @@ impl SendRequest<'_> {
             kind,
             text,
             template,
+            any,
             context: reply_to.map(|message_id| Context { message_id }),
             biz_opaque_callback_data: self.callback_data,
         })
@@ -101,11 +117,13 @@ struct Wire<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     recipient: Option<&'a UserId>,
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<Template<'a>>,
+    #[serde(flatten)]
+    any: BTreeMap<&'a str, &'a serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Context<'a>>,
     biz_opaque_callback_data: &'a str,

@@ -7,6 +7,37 @@ use sha2::{Digest, Sha256};
 
 use super::canonical;
 
+/// An event about a message that is known, as far as its identity needs it.
+#[derive(Clone, Copy, Debug)]
+pub enum Known<'a> {
+    /// A person wrote it.
+    Message,
+    /// Somebody wrote it on a phone of the business.
+    Echo,
+    /// News about a message of ours.
+    Status {
+        /// Meta's word.
+        status: &'a str,
+        /// The number it went to.
+        recipient: &'a str,
+        /// Meta's error code, of a failure.
+        code: Option<&'a str>,
+    },
+}
+
+/// The identity that Meta's event about message `wamid` on this number has, or would have: to find what
+/// came of its copies.
+pub fn of_known(phone_number_id: &str, wamid: &str, known: Known<'_>) -> [u8; 16] {
+    let (line, wamid) = (Some(phone_number_id), Some(wamid));
+    match known {
+        Known::Message => of_parts("message", &[line, wamid]),
+        Known::Echo => of_parts("echo", &[line, wamid]),
+        Known::Status { status, recipient, code } => {
+            of_parts("status", &[line, wamid, Some(status), Some(recipient), code])
+        }
+    }
+}
+
 /// The first 16 bytes of SHA-256 over `domain` and `parts`.
 pub(super) fn of_parts(domain: &str, parts: &[Option<&str>]) -> [u8; 16] {
     let mut hash = started(domain, parts);
