@@ -39,10 +39,16 @@ pub mod event {
     pub const MESSAGE_FAILED: &str = "message.failed";
     /// Whether Meta took a message is not known.
     pub const MESSAGE_UNCERTAIN: &str = "message.uncertain";
+    /// A person said what became of a message of which it was not known.
+    pub const MESSAGE_RESOLVED: &str = "message.resolved";
     /// A person wrote for the first time.
     pub const CONTACT_CREATED: &str = "contact.created";
-    /// A conversation began.
+    /// A conversation began, or somebody opened it again.
     pub const CONVERSATION_OPENED: &str = "conversation.opened";
+    /// Somebody else looks after a conversation, or nobody any more.
+    pub const CONVERSATION_ASSIGNED: &str = "conversation.assigned";
+    /// A conversation is done; the person's next message opens it again.
+    pub const CONVERSATION_CLOSED: &str = "conversation.closed";
     /// A bot had an answer and did not give it.
     pub const BOT_SILENT: &str = "bot.silent";
     /// A campaign left its draft or its schedule: its audience is being frozen, then it sends.

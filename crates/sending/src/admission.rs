@@ -29,7 +29,9 @@ pub(crate) fn feedback(sent: &SendOutcome, recipient: &Recipient) -> Option<Feed
 
 pub(crate) const fn lane(source: Source) -> Lane {
     match source {
-        Source::Bot => Lane::Chatbot,
+        Source::Agent => Lane::Agent,
+        // Programs do not stand before people, but before everything that goes to many.
+        Source::Api | Source::Bot => Lane::Chatbot,
         Source::Campaign => Lane::Campaign,
     }
 }

@@ -26,6 +26,16 @@ pub enum Content {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         components: Vec<serde_json::Value>,
     },
+    /// Any kind, as Meta's API takes it (`whatsapp::outgoing`).
+    Any {
+        /// Meta's `type`.
+        kind: String,
+        /// The member that is named like the type.
+        body: serde_json::Value,
+        /// The message it answers, shown above it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<Wamid>,
+    },
 }
 
 /// The stored content cannot be read: written by a newer version, or damaged.
@@ -56,6 +66,9 @@ impl Content {
             },
             Self::Template { name, language, components } => {
                 whatsapp::graph::Content::Template { name, language, components }
+            }
+            Self::Any { kind, body, reply_to } => {
+                whatsapp::graph::Content::Any { kind, body, reply_to: reply_to.as_ref() }
             }
         }
     }

@@ -213,7 +213,9 @@ impl Pump {
         while answers.len() < most && !self.asked.is_empty() {
             let more = match self.stream.source {
                 Source::Campaign => timeout_at(until, self.asked.next()).await.ok().flatten(),
-                Source::Bot => self.asked.next().now_or_never().flatten(),
+                Source::Agent | Source::Api | Source::Bot => {
+                    self.asked.next().now_or_never().flatten()
+                }
             };
             let Some(answer) = more else { break };
             answers.push(answer);

@@ -135,7 +135,7 @@ impl Shared {
             let free = self.free(&state, stream);
             let enough = match stream.source {
                 Source::Campaign => want.min(WORTHWHILE).min(self.for_campaigns / 2).max(1),
-                Source::Bot => 1,
+                Source::Agent | Source::Api | Source::Bot => 1,
             };
             if waiter.give.is_closed() {
                 state.queue.remove(at);

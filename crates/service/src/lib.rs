@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod http;
+pub mod idempotency;
 mod life;
 mod observe;
 pub mod problem;
@@ -18,6 +19,7 @@ pub use self::http::page::{Cursor, Limit, Page};
 pub use self::http::query::Query;
 pub use self::http::request_id::RequestId;
 pub use self::http::{Listener, app, serve};
+pub use self::idempotency::{Answer, Key, Keyed, RolledBack};
 pub use self::life::{Life, run};
 pub use self::observe::observe;
 pub use self::problem::{Code, Problem};

@@ -5,6 +5,7 @@
 
 mod keep;
 mod merge;
+mod reach;
 mod resolve;
 
 use chrono::{DateTime, Utc};
@@ -18,6 +19,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use self::keep::{Changes, Consent, change, consent, keep};
+pub use self::reach::{by_number, hold};
 pub use self::resolve::resolve;
 use crate::StorageError;
 use crate::schema::contacts;

@@ -1,6 +1,10 @@
 //! Threads: one per connection and contact; the place where messages get their order.
 
+pub mod inbox;
+
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{self, Array, BigInt, Bool, Nullable, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -26,7 +30,21 @@ pub struct Conversation {
     pub created_at: DateTime<Utc>,
     /// When something last happened in it.
     pub updated_at: DateTime<Utc>,
+    /// Who looks after it.
+    pub assignee: Option<String>,
+    /// Since when it is done.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// Whether a bot may answer.
+    pub is_bot_on: bool,
+    /// Inbound messages that nobody has read, 100 at most.
+    #[diesel(select_expression = sql::<BigInt>(UNREAD))]
+    #[diesel(select_expression_type = SqlLiteral<BigInt>)]
+    pub unread: i64,
 }
+
+const UNREAD: &str = "(SELECT count(*) FROM (SELECT 1 FROM messages m \
+    WHERE m.conversation_id = conversations.id AND m.sequence > conversations.read_sequence \
+    AND m.direction = 'inbound' LIMIT 100) AS unread)";
 
 impl Conversation {
     /// Its identifier.
@@ -71,11 +89,15 @@ pub struct Grown {
     pub contact_id: ContactId,
     /// Place of the newest message, this batch's included.
     pub last_sequence: i64,
+    /// When the person wrote last, this batch's messages included.
+    pub customer_wrote_at: Option<DateTime<Utc>>,
     /// Whether this batch opened it.
     pub is_new: bool,
     /// Whether messages in it wait for a bot; without one that is switched on they never do.
     pub waits_for_bot: bool,
 }
+
+type GrownRow = ((Uuid, Uuid, Uuid), (i64, Option<DateTime<Utc>>, bool, bool));
 
 statement! {
     Grow(
@@ -86,7 +108,10 @@ statement! {
         counts: Vec<i64>,
         wrote_at: Vec<Option<DateTime<Utc>>>,
         now: DateTime<Utc>,
-    ) -> (sql_types::Uuid, sql_types::Uuid, sql_types::Uuid, BigInt, Bool, Bool) {
+    ) -> (
+        (sql_types::Uuid, sql_types::Uuid, sql_types::Uuid),
+        (BigInt, Nullable<Timestamptz>, Bool, Bool)
+    ) {
         "INSERT INTO conversations (id, workspace_id, connection_id, contact_id, last_sequence, \
          customer_wrote_at, bot_sequence, created_at, updated_at) \
          SELECT s.*, CASE WHEN b.id IS NULL THEN s.messages ELSE 0 END, "
@@ -103,18 +128,20 @@ statement! {
          ON CONFLICT (connection_id, contact_id) DO UPDATE SET \
          last_sequence = conversations.last_sequence + EXCLUDED.last_sequence, \
          customer_wrote_at = GREATEST(conversations.customer_wrote_at, EXCLUDED.customer_wrote_at), \
-         bot_sequence = CASE WHEN EXCLUDED.bot_sequence = 0 THEN conversations.bot_sequence \
+         closed_at = CASE WHEN EXCLUDED.customer_wrote_at IS NULL THEN conversations.closed_at END, \
+         bot_sequence = CASE WHEN EXCLUDED.bot_sequence = 0 AND conversations.is_bot_on \
+         THEN conversations.bot_sequence \
          ELSE conversations.last_sequence + EXCLUDED.last_sequence END, \
          updated_at = EXCLUDED.updated_at \
-         RETURNING id, connection_id, contact_id, last_sequence, xmax = 0, \
+         RETURNING id, connection_id, contact_id, last_sequence, customer_wrote_at, xmax = 0, \
          bot_sequence < last_sequence"
     }
 }
 
 /// Opens or extends conversations and reserves places for their new messages.
 ///
-/// Where no bot is switched on, the new messages have had their turn: one that is switched on later
-/// answers what comes after.
+/// Where no bot is switched on, or a person took over, the new messages have had their turn: one that is
+/// switched on later answers what comes after. What a person writes opens a closed conversation.
 ///
 /// The row stays locked until the transaction ends, so places are given out in commit order.
 ///
@@ -136,49 +163,22 @@ pub async fn grow(
         wrote_at: growths.iter().map(|g| g.customer_wrote_at).collect(),
         now,
     };
-    let rows: Vec<(Uuid, Uuid, Uuid, i64, bool, bool)> = statement.load(tx).await?;
+    let rows: Vec<GrownRow> = statement.load(tx).await?;
     Ok(rows
         .into_iter()
-        .map(|(id, connection, contact, last_sequence, is_new, waits_for_bot)| Grown {
-            id: ConversationId::from_uuid(id),
-            connection_id: ConnectionId::from_uuid(connection),
-            contact_id: ContactId::from_uuid(contact),
-            last_sequence,
-            is_new,
-            waits_for_bot,
+        .map(|((id, connection, contact), place)| {
+            let (last_sequence, customer_wrote_at, is_new, waits_for_bot) = place;
+            Grown {
+                id: ConversationId::from_uuid(id),
+                connection_id: ConnectionId::from_uuid(connection),
+                contact_id: ContactId::from_uuid(contact),
+                last_sequence,
+                customer_wrote_at,
+                is_new,
+                waits_for_bot,
+            }
         })
         .collect())
-}
-
-/// Lists conversations, newest first.
-///
-/// # Errors
-///
-/// Whatever PostgreSQL reports.
-pub async fn list(
-    conn: &mut AsyncPgConnection,
-    workspace: WorkspaceId,
-    connection: Option<ConnectionId>,
-    contact: Option<ContactId>,
-    before: Option<ConversationId>,
-    limit: i64,
-) -> Result<Vec<Conversation>, StorageError> {
-    let mut query = conversations::table
-        .filter(conversations::workspace_id.eq(workspace.as_uuid()))
-        .order(conversations::id.desc())
-        .limit(limit)
-        .select(Conversation::as_select())
-        .into_boxed();
-    if let Some(connection) = connection {
-        query = query.filter(conversations::connection_id.eq(connection.as_uuid()));
-    }
-    if let Some(contact) = contact {
-        query = query.filter(conversations::contact_id.eq(contact.as_uuid()));
-    }
-    if let Some(before) = before {
-        query = query.filter(conversations::id.lt(before.as_uuid()));
-    }
-    Ok(query.load(conn).await?)
 }
 
 /// One conversation of a workspace.

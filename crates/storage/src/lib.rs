@@ -16,7 +16,9 @@ pub mod conversations;
 mod database;
 mod error;
 pub mod events;
+pub mod idempotency;
 pub mod inbound_ledger;
+pub mod message_requests;
 pub mod messages;
 pub mod meta_apps;
 pub mod migrations;
@@ -26,6 +28,7 @@ pub mod sealed;
 pub mod send_ledger;
 pub mod status_pipeline;
 pub mod statuses;
+pub mod timeline;
 pub mod webhook_records;
 pub mod workspaces;
 

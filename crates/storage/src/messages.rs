@@ -1,16 +1,19 @@
 //! What was said, in order.
 
+mod read;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
 use diesel::sql_types::{self, Array, BigInt, Bytea, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::Wamid;
 use kernel::ids::{ConnectionId, ContactId, ConversationId, MessageId, WorkspaceId};
 use uuid::Uuid;
 
+pub use self::read::{
+    Answerable, Delivery, Filter, Message, State, answerable, find, list, search,
+};
 use crate::StorageError;
-use crate::schema::{messages, outbound_messages};
 use kernel::statement;
 
 /// Who said it.
@@ -129,120 +132,4 @@ pub async fn insert(
     };
     statement.execute(tx).await?;
     Ok(())
-}
-
-/// A message as shown in a thread.
-#[derive(Clone, Debug, Queryable)]
-pub struct Message {
-    id: Uuid,
-    connection_id: Uuid,
-    conversation_id: Uuid,
-    contact_id: Uuid,
-    /// Its place in the thread.
-    pub sequence: i64,
-    /// `inbound`, `outbound` or `echo`.
-    pub direction: String,
-    /// Meta's `type`.
-    pub kind: String,
-    wamid: Option<String>,
-    /// The text in it.
-    pub body: Option<String>,
-    /// Meta's time of it.
-    pub said_at: Option<DateTime<Utc>>,
-    /// When we stored it.
-    pub created_at: DateTime<Utc>,
-    /// How far an outbound message came.
-    pub delivery: Option<Delivery>,
-}
-
-/// How far an outbound message came; times are Meta's.
-#[derive(Clone, Debug, Queryable)]
-pub struct Delivery {
-    /// The ledger's state: `ready`, `sending`, `accepted`, `failed`, `unknown`, `cancelled`.
-    pub state: String,
-    wamid: Option<String>,
-    /// Meta sent it.
-    pub sent_at: Option<DateTime<Utc>>,
-    /// It reached the phone.
-    pub delivered_at: Option<DateTime<Utc>>,
-    /// The person read it.
-    pub read_at: Option<DateTime<Utc>>,
-    /// It will not arrive.
-    pub failed_at: Option<DateTime<Utc>>,
-    /// Meta's error code of the failure.
-    pub error_code: Option<i32>,
-}
-
-impl Message {
-    /// Its identifier.
-    pub fn id(&self) -> MessageId {
-        MessageId::from_uuid(self.id)
-    }
-
-    /// The business side.
-    pub fn connection_id(&self) -> ConnectionId {
-        ConnectionId::from_uuid(self.connection_id)
-    }
-
-    /// The thread.
-    pub fn conversation_id(&self) -> ConversationId {
-        ConversationId::from_uuid(self.conversation_id)
-    }
-
-    /// The person.
-    pub fn contact_id(&self) -> ContactId {
-        ContactId::from_uuid(self.contact_id)
-    }
-
-    /// Meta's id, once known.
-    pub fn wamid(&self) -> Option<Wamid> {
-        let sent = self.delivery.as_ref().and_then(|delivery| delivery.wamid.clone());
-        self.wamid.clone().or(sent).map(Wamid::new)
-    }
-}
-
-/// Lists the messages of one conversation, newest first.
-///
-/// # Errors
-///
-/// Whatever PostgreSQL reports.
-pub async fn list(
-    conn: &mut AsyncPgConnection,
-    workspace: WorkspaceId,
-    conversation: ConversationId,
-    before_sequence: Option<i64>,
-    limit: i64,
-) -> Result<Vec<Message>, StorageError> {
-    let ledger = (
-        outbound_messages::state,
-        outbound_messages::wamid,
-        outbound_messages::sent_at,
-        outbound_messages::delivered_at,
-        outbound_messages::read_at,
-        outbound_messages::failed_at,
-        outbound_messages::error_code,
-    );
-    Ok(messages::table
-        .left_join(outbound_messages::table.on(outbound_messages::id.eq(messages::id)))
-        .filter(messages::workspace_id.eq(workspace.as_uuid()))
-        .filter(messages::conversation_id.eq(conversation.as_uuid()))
-        .filter(messages::sequence.lt(before_sequence.unwrap_or(i64::MAX)))
-        .order(messages::sequence.desc())
-        .limit(limit)
-        .select((
-            messages::id,
-            messages::connection_id,
-            messages::conversation_id,
-            messages::contact_id,
-            messages::sequence,
-            messages::direction,
-            messages::kind,
-            messages::wamid,
-            messages::body,
-            messages::said_at,
-            messages::created_at,
-            ledger.nullable(),
-        ))
-        .load(conn)
-        .await?)
 }

@@ -96,6 +96,10 @@ diesel::table! {
         customer_wrote_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        assignee -> Nullable<Text>,
+        closed_at -> Nullable<Timestamptz>,
+        is_bot_on -> Bool,
+        read_sequence -> BigInt,
     }
 }
 
@@ -162,6 +166,16 @@ diesel::table! {
         error_code -> Nullable<Integer>,
         created_at -> Timestamptz,
         campaign_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    /// Who asked for a message, and with which data of their own.
+    message_requests (message_id) {
+        message_id -> Uuid,
+        workspace_id -> Uuid,
+        requested_by -> Uuid,
+        metadata -> Nullable<Jsonb>,
     }
 }
 
@@ -247,6 +261,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     messages,
     events,
     outbound_messages,
+    message_requests,
     bots,
     bot_connections,
     bot_rules,

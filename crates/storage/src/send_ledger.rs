@@ -9,6 +9,7 @@
 
 pub mod claim;
 pub mod doubt;
+pub mod resolve;
 pub mod settle;
 
 use std::collections::HashSet;
@@ -26,6 +27,10 @@ use kernel::statement;
 /// What kind of work a message comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
+    /// A person's reply in a conversation.
+    Agent,
+    /// A program's message.
+    Api,
     /// A bot's reply.
     Bot,
     /// A campaign's message.
@@ -34,11 +39,13 @@ pub enum Source {
 
 impl Source {
     /// Every source.
-    pub const ALL: [Self; 2] = [Self::Bot, Self::Campaign];
+    pub const ALL: [Self; 4] = [Self::Agent, Self::Api, Self::Bot, Self::Campaign];
 
     /// As stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Agent => "agent",
+            Self::Api => "api",
             Self::Bot => "bot",
             Self::Campaign => "campaign",
         }

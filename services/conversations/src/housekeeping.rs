@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use diesel_async::AsyncConnection;
 use kernel::{Clock, chain};
 use relay::Relay;
-use storage::{Database, StorageError, events, inbound_ledger, statuses};
+use storage::{Database, StorageError, events, idempotency, inbound_ledger, statuses};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -72,6 +72,7 @@ impl Housekeeping {
         while inbound_ledger::forget(&mut conn, now - kept, MOST).await? > 0 {}
         let kept = TimeDelta::days(events::KEPT_DAYS.into());
         while events::forget(&mut conn, now - kept, MOST).await? > 0 {}
+        while idempotency::forget(&mut conn, now, MOST).await? > 0 {}
         Ok(())
     }
 }

@@ -1,18 +1,20 @@
 //! Where everything inbound takes effect: contacts, conversations, messages, statuses, events.
 //!
-//! Consumes `webhooks` and `webhooks.slow`; serves connections and everything that can be read of
-//! conversations.
+//! Consumes `webhooks` and `webhooks.slow`; serves connections, and conversations with everything that
+//! people and programs say in them.
 
 mod housekeeping;
 mod inbound;
+mod letter;
 mod web;
 
 use std::sync::Arc;
 
-use coordination::Locks;
+use coordination::{Limiter, Locks};
 use kernel::Clock;
 use messaging::{Broker, Consumer, ConsumerOptions, Family, Queue};
 use relay::Relay;
+use sending::Sender;
 use service::Life;
 use storage::Database;
 use storage::sealed::Sealer;
@@ -32,6 +34,10 @@ pub struct Dependencies {
     pub broker: Broker,
     /// The lock registry.
     pub locks: Locks,
+    /// Says whether a message will have to wait (R1, R5).
+    pub limiter: Limiter,
+    /// Is told that messages were enqueued.
+    pub sender: Sender,
     /// Publishes what happened.
     pub relay: Relay,
     /// Seals access tokens and app secrets.
@@ -46,7 +52,7 @@ pub struct Dependencies {
 
 /// Starts the consumers and the housekeeping; returns what [`routes`] need as application data.
 pub fn start(life: &Life, dependencies: Dependencies) -> State {
-    let Dependencies { db, broker, locks, relay, sealer, clock, settings, limits } = dependencies;
+    let Dependencies { db, broker, locks, relay, clock, settings, .. } = dependencies.clone();
     let (tasks, stopping) = (life.tasks(), life.stopping());
     let pulse = Pulse::start("conversations", db.clone(), Arc::clone(&clock), tasks, stopping);
     let inbound = Inbound::new(db.clone(), locks, relay.clone(), Arc::clone(&clock), pulse);
@@ -55,9 +61,10 @@ pub fn start(life: &Life, dependencies: Dependencies) -> State {
     }
     let slow = shares(Family::WebhooksSlow, 1).into_iter().flatten().collect();
     consume(&broker, "webhooks.slow", slow, &settings, inbound, life);
-    let housekeeping = Housekeeping { db: db.clone(), relay, clock: Arc::clone(&clock) };
+    let housekeeping = Housekeeping { db, relay, clock };
     life.tasks().spawn(housekeeping.run(life.stopping()));
-    State { db, sealer, clock, limits }
+    let Dependencies { db, limiter, sender, relay, sealer, clock, limits, .. } = dependencies;
+    State { db, sealer, clock, limits, limiter, sender, relay }
 }
 
 fn consume(

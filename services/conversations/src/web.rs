@@ -1,5 +1,5 @@
-//! The HTTP API: connections and Meta apps are made here; contacts, conversations, messages and
-//! events are read.
+//! The HTTP API: connections and Meta apps are made here, messages are sent; contacts, conversations,
+//! messages and events are read.
 //!
 //! Invariants: every handler takes its [`Caller`], asks for a scope, and passes the workspace to every
 //! query; what belongs to another workspace looks like what does not exist; a parameter that is not
@@ -20,7 +20,10 @@ mod version;
 use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
+use coordination::Limiter;
 use kernel::Clock;
+use relay::Relay;
+use sending::Sender;
 use storage::Database;
 use storage::sealed::Sealer;
 
@@ -35,6 +38,12 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// Default limits, for connections that have none of their own.
     pub limits: settings::Limits,
+    /// Says whether a message will have to wait.
+    pub limiter: Limiter,
+    /// Is told that messages were enqueued.
+    pub sender: Sender,
+    /// Publishes what happened.
+    pub relay: Relay,
 }
 
 /// Mounts the routes. The application needs [`State`] and [`service::Auth`], both as `web::Data`.

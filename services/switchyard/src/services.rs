@@ -77,17 +77,18 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         return Ok(routes);
     }
     let relay = parts.relay(life);
-    if is_chosen(Which::Conversations) {
-        let dependencies = of_conversations(parts, relay.clone());
-        routes.conversations = Some(conversations::start(life, dependencies));
-    }
     let sources = match which {
         Which::All => Source::ALL.to_vec(),
+        Which::Conversations => vec![Source::Agent, Source::Api],
         Which::Chatbot => vec![Source::Bot],
         Which::CampaignSender => vec![Source::Campaign],
-        Which::WebhookIngest | Which::Conversations | Which::Console => return Ok(routes),
+        Which::WebhookIngest | Which::Console => return Ok(routes),
     };
     let sender = parts.sender(life, relay.clone(), sources)?;
+    if is_chosen(Which::Conversations) {
+        let dependencies = of_conversations(parts, relay.clone(), sender.clone());
+        routes.conversations = Some(conversations::start(life, dependencies));
+    }
     if is_chosen(Which::Chatbot) {
         let dependencies = of_chatbot(parts, relay.clone(), sender.clone());
         let started = chatbot::start(life.clone(), dependencies).await;
@@ -110,11 +111,13 @@ async fn desk(life: &Life, parts: &Parts) -> Result<console::Desk, Failure> {
     }))
 }
 
-fn of_conversations(parts: &Parts, relay: Relay) -> conversations::Dependencies {
+fn of_conversations(parts: &Parts, relay: Relay, sender: Sender) -> conversations::Dependencies {
     conversations::Dependencies {
         db: parts.db.clone(),
         broker: parts.broker.clone(),
         locks: parts.coordination.locks().clone(),
+        limiter: parts.coordination.limiter().clone(),
+        sender,
         relay,
         sealer: parts.sealer.clone(),
         clock: Arc::clone(&parts.clock),

@@ -37,7 +37,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     }
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let kind = text(CONTENT_TYPE).and_then(|kind| kind.split(';').next()).unwrap_or_default();
     if !kind.trim().eq_ignore_ascii_case("application/json") {
@@ -52,7 +52,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
+pub(crate) async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| {
@@ -66,7 +66,7 @@ async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
     Ok(body.freeze())
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut source = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut source).map_err(|error| {
         match error.inner().classify() {

@@ -103,6 +103,8 @@ codes! {
     ConfirmSetChanged = UNPROCESSABLE_ENTITY "confirm_set_changed" Never "What was confirmed has changed";
     /// Too many requests of this key.
     QuotaExceeded = TOO_MANY_REQUESTS "quota_exceeded" Later "Too many requests";
+    /// The message would have to wait for a limit, and its sender did not want that.
+    RateLimited = TOO_MANY_REQUESTS "rate_limited" Later "The message would have to wait";
     /// A failure of ours; nothing was committed.
     Internal = INTERNAL_SERVER_ERROR "internal" Later "Internal error";
     /// A server we depend on does not answer.

@@ -36,7 +36,7 @@ pub enum Consent {
 }
 
 /// The columns of a [`Contact`], in its order.
-type Row = (
+pub(super) type Row = (
     sql_types::Uuid,
     sql_types::Uuid,
     Nullable<Text>,

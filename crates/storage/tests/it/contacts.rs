@@ -4,6 +4,7 @@ use diesel_async::AsyncConnection;
 use kernel::{UserId, WaId};
 use serde_json::json;
 use storage::contacts::{self, Resolved, Sighting};
+use storage::conversations::inbox::Filter;
 use storage::conversations::{self, Growth};
 use storage::messages::{self, Direction, NewMessage};
 use storage::{Database, StorageError};
@@ -91,7 +92,9 @@ async fn two_contacts_that_prove_to_be_one_person_are_merged_with_their_threads(
     assert_eq!(world.count("messages").await, 6);
     let mut conn = world.conn().await;
     let threads =
-        conversations::list(&mut conn, world.workspace, None, None, None, 10).await.unwrap();
+        conversations::inbox::list(&mut conn, world.workspace, &Filter::default(), None, 10)
+            .await
+            .unwrap();
     assert_eq!(threads[0].contact_id(), person.id);
     let thread =
         messages::list(&mut conn, world.workspace, threads[0].id(), None, 10).await.unwrap();

@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 
-use actix_web::dev::Payload;
-use actix_web::http::header::HeaderName;
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
-use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder};
+use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
-use futures_util::future::{Ready, ready};
 use kernel::WaId;
 use kernel::ids::{CampaignId, MessageId};
 use sending::Content;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use service::{Caller, Code, Json, Problem, Query, Scope};
+use service::{Answer, Caller, Code, Keyed, Problem, Query, RolledBack, Scope};
+use storage::AsyncPgConnection;
 use storage::campaigns::standing::Status;
+use storage::events::Event;
 
 use super::Api;
 use super::values::Nothing;
@@ -26,9 +27,6 @@ use crate::template::{Placeholder, Source, Template};
 
 /// Numbers of one request at most: a test is no campaign.
 const MOST_NUMBERS: usize = 5;
-/// Characters of a key at most.
-const LONGEST_KEY: usize = 255;
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,10 +37,6 @@ pub(super) struct Body {
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 struct Numbers(Vec<WaId>);
-
-/// What the caller knows a request by: the same key sends nothing twice.
-#[derive(Debug)]
-pub(super) struct IdempotencyKey(String);
 
 #[derive(Debug, Serialize)]
 struct Sent {
@@ -63,83 +57,49 @@ pub(super) async fn send(
     api: Data<Api>,
     caller: Caller,
     id: Path<CampaignId>,
-    key: Result<IdempotencyKey, Problem>,
     Query(Nothing {}): Query<Nothing>,
-    Json(Body { to: Numbers(numbers) }): Json<Body>,
-) -> Result<impl Responder, Problem> {
+    keyed: Keyed<Body>,
+) -> Result<HttpResponse, Problem> {
     caller.require(Scope::CampaignsSend)?;
-    let IdempotencyKey(key) = key?;
+    let (key, Body { to: Numbers(numbers) }) = keyed.required()?;
     let now = api.clock.now();
     let mut conn = api.db.connection().await?;
-    let (made, events) = (*conn)
+    let (answer, events) = (*conn)
         .transaction(async |tx| {
-            let campaign = campaigns::lock(tx, caller.workspace, *id, None).await?;
-            require_testable(campaign.status())?;
-            let (workspace, connection) = (caller.workspace, campaign.connection_id());
-            campaigns::require_connection(tx, workspace, connection).await?;
-            let test = Test { workspace, campaign: *id, connection, key: &key };
-            let mut made = trials::made(tx, test, &numbers).await?;
-            let missing: Vec<WaId> =
-                numbers.iter().filter(|number| !made.contains_key(number)).cloned().collect();
-            let testers = trials::testers(tx, workspace, &missing, now).await?;
-            let letters = letters(campaign.template, testers)?;
-            let (new, events) = trials::enqueue(tx, test, letters, now).await?;
-            if !new.is_empty() {
-                let entry = (caller.key.to_string(), "test_sent", json!({ "messages": new.len() }));
-                log::append(tx, workspace, *id, entry, now).await?;
+            if let Some(answer) = key.recall(tx, caller.workspace, now).await? {
+                return Ok((answer, Vec::new()));
             }
-            made.extend(new);
-            Ok::<_, Refused>((made, events))
+            let (sent, events) = test(tx, &caller, *id, &numbers, now).await?;
+            let answer = Answer::new(StatusCode::ACCEPTED, &sent)?;
+            key.remember(tx, caller.workspace, &answer, id.as_uuid(), now).await?;
+            Ok::<_, RolledBack>((answer, events))
         })
         .await?;
     drop(conn);
     api.relay.publish(events).await;
     api.sender.nudge();
-    let messages = shown(&numbers, &made);
-    Ok(HttpResponse::Accepted().json(Sent { object: "test_send", campaign: *id, messages }))
+    Ok(answer.respond())
 }
 
-/// Why nothing was sent.
-#[derive(Debug)]
-enum Refused {
-    Change(ChangeError),
-    /// A tester wants no messages.
-    OptedOut,
-    /// The template cannot be filled in.
-    Unfit(String),
-}
-
-impl From<ChangeError> for Refused {
-    fn from(error: ChangeError) -> Self {
-        Self::Change(error)
-    }
-}
-
-impl From<storage::StorageError> for Refused {
-    fn from(error: storage::StorageError) -> Self {
-        Self::Change(error.into())
-    }
-}
-
-impl From<diesel::result::Error> for Refused {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Change(error.into())
-    }
-}
-
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Change(error) => error.into(),
-            Refused::OptedOut => {
-                Self::new(Code::ContactOptedOut, "One of the numbers wants no messages.")
-            }
-            Refused::Unfit(why) => Self::new(
-                Code::TemplateParamsMismatch,
-                format!("The template cannot be filled in: {why}."),
-            ),
-        }
-    }
+async fn test(
+    tx: &mut AsyncPgConnection,
+    caller: &Caller,
+    id: CampaignId,
+    numbers: &[WaId],
+    now: DateTime<Utc>,
+) -> Result<(Sent, Vec<Event>), RolledBack> {
+    let workspace = caller.workspace;
+    let campaign = campaigns::lock(tx, workspace, id, None).await?;
+    require_testable(campaign.status())?;
+    let connection = campaign.connection_id();
+    campaigns::require_connection(tx, workspace, connection).await?;
+    let testers = trials::testers(tx, workspace, numbers, now).await?;
+    let letters = letters(campaign.template, testers)?;
+    let (made, events) = trials::enqueue(tx, Test { workspace, connection }, letters, now).await?;
+    let entry = (caller.key.to_string(), "test_sent", json!({ "messages": made.len() }));
+    log::append(tx, workspace, id, entry, now).await?;
+    let messages = shown(numbers, &made);
+    Ok((Sent { object: "test_send", campaign: id, messages }, events))
 }
 
 fn require_testable(status: Status) -> Result<(), ChangeError> {
@@ -157,14 +117,18 @@ fn require_testable(status: Status) -> Result<(), ChangeError> {
     }
 }
 
-fn letters(template: Value, testers: Vec<Tester>) -> Result<Vec<Letter>, Refused> {
-    let unfit = |error: &dyn std::error::Error| Refused::Unfit(error.to_string());
+fn letters(template: Value, testers: Vec<Tester>) -> Result<Vec<Letter>, Problem> {
+    let unfit = |error: &dyn std::error::Error| {
+        let detail = format!("The template cannot be filled in: {error}.");
+        Problem::new(Code::TemplateParamsMismatch, detail)
+    };
     let template: Template = serde_json::from_value(template).map_err(|error| unfit(&error))?;
     let placeholders = template.placeholders();
     let mut letters = Vec::with_capacity(testers.len());
     for tester in testers {
         if tester.has_opted_out {
-            return Err(Refused::OptedOut);
+            let detail = "One of the numbers wants no messages.";
+            return Err(Problem::new(Code::ContactOptedOut, detail));
         }
         let values: Vec<String> =
             placeholders.iter().map(|placeholder| value(placeholder, &tester)).collect();
@@ -222,48 +186,5 @@ impl TryFrom<Vec<String>> for Numbers {
             return Ok(Self(numbers));
         }
         Err(format!("a test goes to 1 to {MOST_NUMBERS} numbers"))
-    }
-}
-
-impl FromRequest for IdempotencyKey {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let header = request.headers().get(IDEMPOTENCY_KEY);
-        ready(parse(header.map(|value| value.to_str().unwrap_or_default())))
-    }
-}
-
-/// Bare or quoted, as both are in use.
-fn parse(header: Option<&str>) -> Result<IdempotencyKey, Problem> {
-    let Some(text) = header.map(str::trim) else {
-        let detail = "Name this request, so that it can be repeated without sending twice.";
-        return Err(Problem::new(Code::IdempotencyKeyMissing, detail));
-    };
-    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
-    if (1..=LONGEST_KEY).contains(&bare.len()) && bare.chars().all(is_fit) {
-        return Ok(IdempotencyKey(bare.to_owned()));
-    }
-    Err(Problem::invalid(
-        "Idempotency-Key",
-        "invalid_value",
-        "a key has 1 to 255 of A-Z, a-z, 0-9, `.`, `_`, `:` and `-`",
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_read_bare_and_quoted() {
-        assert_eq!(parse(Some("\"a:1\"")).unwrap().0, "a:1");
-        assert_eq!(parse(Some(" a:1 ")).unwrap().0, "a:1");
-        assert_eq!(parse(None).unwrap_err().code(), Code::IdempotencyKeyMissing);
-        for key in ["", "\"\"", "a b", "ä", &"a".repeat(256)] {
-            assert_eq!(parse(Some(key)).unwrap_err().code(), Code::ValidationFailed, "{key}");
-        }
     }
 }

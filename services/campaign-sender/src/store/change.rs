@@ -1,6 +1,6 @@
 //! Why a change of a campaign was refused.
 
-use service::{Code, Problem};
+use service::{Code, Problem, RolledBack};
 use storage::StorageError;
 use storage::campaigns::standing::Status;
 use thiserror::Error;
@@ -55,6 +55,12 @@ pub(crate) enum ChangeError {
 impl From<diesel::result::Error> for ChangeError {
     fn from(error: diesel::result::Error) -> Self {
         Self::Storage(error.into())
+    }
+}
+
+impl From<ChangeError> for RolledBack {
+    fn from(error: ChangeError) -> Self {
+        Self::Refused(error.into())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Test messages of a campaign: in the ledger like every other message, but not counted in it.
 //!
-//! Invariant: a number gets one message per key, whoever asks how often: the key is part of the
-//! message's dedupe key, and the campaign is locked while its test messages are made.
+//! The request's key decides that they are made once.
 
 use std::collections::HashMap;
 
@@ -10,7 +9,7 @@ use contracts::names::event::MESSAGE_QUEUED;
 use diesel::sql_types::{self, Array, Bool, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use kernel::WaId;
-use kernel::ids::{CampaignId, ConnectionId, ContactId, MessageId, WorkspaceId};
+use kernel::ids::{ConnectionId, ContactId, MessageId, WorkspaceId};
 use kernel::statement;
 use serde_json::Value;
 use storage::contacts::Source as ContactSource;
@@ -23,12 +22,9 @@ use uuid::Uuid;
 
 /// Whose test it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Test<'a> {
+pub(crate) struct Test {
     pub(crate) workspace: WorkspaceId,
-    pub(crate) campaign: CampaignId,
     pub(crate) connection: ConnectionId,
-    /// What the caller knows the request by.
-    pub(crate) key: &'a str,
 }
 
 /// Somebody who gets a test message.
@@ -49,12 +45,6 @@ pub(crate) struct Letter {
     pub(crate) content: Vec<u8>,
     /// What the thread shows.
     pub(crate) body: String,
-}
-
-impl Test<'_> {
-    fn dedupe_key(&self, number: &WaId) -> String {
-        format!("t:{}:{}:{}", self.campaign.as_uuid().simple(), self.key, number.as_str())
-    }
 }
 
 statement! {
@@ -101,29 +91,10 @@ pub(crate) async fn testers(
     Ok(testers.collect())
 }
 
-statement! {
-    Made(workspace: Uuid, dedupe_keys: Vec<String>) -> (Text, sql_types::Uuid) {
-        "SELECT recipient, id FROM outbound_messages WHERE workspace_id = "
-        [workspace: sql_types::Uuid] " AND dedupe_key = ANY(" [dedupe_keys: Array<Text>] ")"
-    }
-}
-
-/// The messages that this test has made already, by number.
-pub(crate) async fn made(
-    tx: &mut AsyncPgConnection,
-    test: Test<'_>,
-    numbers: &[WaId],
-) -> Result<HashMap<WaId, MessageId>, StorageError> {
-    let dedupe_keys = numbers.iter().map(|number| test.dedupe_key(number)).collect();
-    let rows: Vec<(String, Uuid)> =
-        Made { workspace: test.workspace.as_uuid(), dedupe_keys }.load(tx).await?;
-    Ok(rows.into_iter().map(|(to, id)| (WaId::new(to), MessageId::from_uuid(id))).collect())
-}
-
-/// Enqueues letters that [`made`] does not know. The campaign is locked.
+/// Enqueues a letter to each tester.
 pub(crate) async fn enqueue(
     tx: &mut AsyncPgConnection,
-    test: Test<'_>,
+    test: Test,
     letters: Vec<Letter>,
     now: DateTime<Utc>,
 ) -> Result<(HashMap<WaId, MessageId>, Vec<Event>), StorageError> {
@@ -156,7 +127,7 @@ pub(crate) async fn enqueue(
     Ok((made, happened))
 }
 
-fn said(test: Test<'_>, id: MessageId, thread: &Grown, body: String) -> NewMessage {
+fn said(test: Test, id: MessageId, thread: &Grown, body: String) -> NewMessage {
     NewMessage {
         id,
         workspace_id: test.workspace,
@@ -173,19 +144,13 @@ fn said(test: Test<'_>, id: MessageId, thread: &Grown, body: String) -> NewMessa
     }
 }
 
-fn leaving(
-    test: Test<'_>,
-    id: MessageId,
-    thread: &Grown,
-    to: WaId,
-    content: Vec<u8>,
-) -> NewOutbound {
+fn leaving(test: Test, id: MessageId, thread: &Grown, to: WaId, content: Vec<u8>) -> NewOutbound {
     NewOutbound {
         id,
         workspace_id: test.workspace,
         connection_id: test.connection,
         conversation_id: thread.id,
-        dedupe_key: test.dedupe_key(&to),
+        dedupe_key: format!("t:{}", id.as_uuid().simple()),
         recipient: Recipient::Number(to),
         source: Source::Campaign,
         // Whose recipients are counted; a test's are not.
@@ -197,7 +162,7 @@ fn leaving(
     }
 }
 
-fn queued(test: Test<'_>, id: MessageId, thread: &Grown, now: DateTime<Utc>) -> Event {
+fn queued(test: Test, id: MessageId, thread: &Grown, now: DateTime<Utc>) -> Event {
     let happened = Happened {
         workspace_id: test.workspace,
         event_type: MESSAGE_QUEUED,

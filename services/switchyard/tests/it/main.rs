@@ -24,5 +24,6 @@ mod once;
 mod ops;
 mod poison;
 mod private_stack;
+mod sending;
 mod tenants;
 mod trace;

@@ -1,10 +1,10 @@
 //! How far a message came, in one word.
 
-use serde::Serialize;
-use storage::messages::{Delivery, Direction, Message};
+use serde::{Deserialize, Serialize};
+use storage::messages::{Delivery, Direction, Message, State};
 
 /// How far a message came. It follows the ledger, where news only ever adds: it never moves backwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
     /// A person wrote it.
@@ -40,9 +40,26 @@ impl Status {
         }
     }
 
+    /// The same for storage.
+    pub(super) const fn state(self) -> State {
+        match self {
+            Self::Received => State::Received,
+            Self::Queued => State::Queued,
+            Self::Sending => State::Sending,
+            Self::Accepted => State::Accepted,
+            Self::Sent => State::Sent,
+            Self::Delivered => State::Delivered,
+            Self::Read => State::Read,
+            Self::Failed => State::Failed,
+            Self::Uncertain => State::Uncertain,
+            Self::Cancelled => State::Cancelled,
+        }
+    }
+
     fn in_ledger(delivery: &Delivery) -> Self {
         match delivery.state.as_str() {
-            "ready" => Self::Queued,
+            // Held: its campaign is paused.
+            "ready" | "held" => Self::Queued,
             "sending" => Self::Sending,
             "accepted" if delivery.read_at.is_some() => Self::Read,
             "accepted" if delivery.delivered_at.is_some() => Self::Delivered,

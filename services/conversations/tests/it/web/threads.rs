@@ -21,7 +21,7 @@ pub(crate) struct Thread {
     pub(crate) messages: Vec<MessageId>,
 }
 
-/// Opens a thread with one message for each direction, in order.
+/// Opens a thread with one message for each direction, in order, or adds them to the person's.
 pub(crate) async fn thread(world: &World, number: &str, directions: &[Direction]) -> Thread {
     let connection: ConnectionId = match world.get(Who::Admin, "/v1/connections").await.ids().pop()
     {
@@ -44,7 +44,8 @@ pub(crate) async fn thread(world: &World, number: &str, directions: &[Direction]
         customer_wrote_at: directions.contains(&Direction::Inbound).then(start),
     };
     let grown = conversations::grow(&mut conn, vec![growth], start()).await.unwrap().remove(0);
-    let rows: Vec<NewMessage> = (1..)
+    let first = grown.last_sequence - i64::try_from(directions.len()).unwrap() + 1;
+    let rows: Vec<NewMessage> = (first..)
         .zip(directions)
         .map(|(sequence, direction)| NewMessage {
             id: MessageId::new(),

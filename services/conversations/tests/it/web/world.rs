@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::to_bytes;
 use actix_web::http::Method;
@@ -10,15 +11,22 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::web::{Data, ServiceConfig};
 use chrono::{DateTime, Utc};
 use conversations::State;
+use coordination::{Coordination, Limiter};
 use futures_util::future::BoxFuture;
 use kernel::ManualClock;
 use kernel::ids::{ApiKeyId, WorkspaceId};
+use messaging::{Broker, BrokerOptions, Topology};
+use relay::Relay;
 use secrecy::{ExposeSecret, SecretString};
+use sending::{Sender, SenderDependencies, SenderOptions};
 use serde_json::{Value, json};
 use service::{Auth, KeyStore, Role, StoredKey, auth};
 use storage::sealed::Sealer;
 use storage::workspaces;
-use testkit::TestDatabase;
+use testkit::{Servers, TestDatabase, unique_name};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use whatsapp::graph::{GraphClient, GraphOptions};
 
 /// Where every test's clock stands at first.
 pub(crate) const START: &str = "2026-11-22T10:00:00Z";
@@ -43,7 +51,7 @@ pub(crate) struct World {
     pub(crate) home: WorkspaceId,
     keys: HashMap<Who, SecretString>,
     auth: Data<Auth>,
-    state: Data<State>,
+    pub(crate) state: Data<State>,
 }
 
 struct Keys(HashMap<ApiKeyId, StoredKey>);
@@ -79,12 +87,7 @@ impl World {
             keys.insert(who, minted.text);
         }
         let auth = Auth::new(Arc::new(Keys(stored)), Arc::<ManualClock>::clone(&clock));
-        let state = State {
-            db: db.database().clone(),
-            sealer: Sealer::new(&testkit::master_key()).unwrap(),
-            clock: Arc::<ManualClock>::clone(&clock),
-            limits: settings::Limits::default(),
-        };
+        let state = idle_state(&db, &clock).await;
         Self { db, clock, home, keys, auth: Data::new(auth), state: Data::new(state) }
     }
 
@@ -115,13 +118,28 @@ impl World {
         Answer { status, headers, body: String::from_utf8(body.to_vec()).unwrap() }
     }
 
+    /// Sends `body` in a request that is known by `key`.
+    pub(crate) async fn keyed(&self, who: Who, uri: &str, key: &str, body: &Value) -> Answer {
+        let request = TestRequest::post().uri(uri).insert_header(("idempotency-key", key));
+        self.call(who, request.set_json(body)).await
+    }
+
+    pub(crate) async fn count(&self, what: &str) -> i64 {
+        self.db.count(&format!("SELECT count(*) AS count FROM {what}")).await.unwrap()
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.state.limiter
+    }
+
     pub(crate) async fn get(&self, who: Who, uri: &str) -> Answer {
         self.call(who, TestRequest::get().uri(uri)).await
     }
 
-    /// Sends `body` as JSON; `null` sends none.
+    /// Sends `body` as JSON in a request with a key of its own; `null` sends none.
     pub(crate) async fn send(&self, who: Who, method: Method, uri: &str, body: &Value) -> Answer {
-        let request = TestRequest::default().method(method).uri(uri);
+        let key = ("idempotency-key", unique_name());
+        let request = TestRequest::default().method(method).uri(uri).insert_header(key);
         self.call(who, if body.is_null() { request } else { request.set_json(body) }).await
     }
 
@@ -134,6 +152,51 @@ impl World {
         let made = self.post(who, "/v1/connections", &connection_body()).await;
         assert_eq!(made.status, 201, "{}", made.body);
         made.json()["id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// What handlers work with, where nothing is sent and nothing is published: both have stopped.
+async fn idle_state(db: &TestDatabase, clock: &Arc<ManualClock>) -> State {
+    let servers = Servers::from_env();
+    let (tasks, stopped) = (TaskTracker::new(), CancellationToken::new());
+    stopped.cancel();
+    let namespace = unique_name();
+    let connecting = Coordination::connect(&servers.redis_url, &namespace, tasks.clone());
+    let limiter = connecting.await.unwrap().limiter().clone();
+    let options = BrokerOptions::new(&servers.amqp_url, Topology::default(), "test").unwrap();
+    let broker = Broker::start(options, tasks.clone(), stopped.clone());
+    let (db, clock) = (db.database().clone(), Arc::<ManualClock>::clone(clock));
+    let (publisher, now) = (broker.publisher(), Arc::<ManualClock>::clone(&clock));
+    let relay = Relay::start(db.clone(), publisher, now, &tasks, stopped.clone());
+    let sealer = Sealer::new(&testkit::master_key()).unwrap();
+    let nowhere = "http://127.0.0.1:1".parse().unwrap();
+    let dependencies = SenderDependencies {
+        db: db.clone(),
+        sealer: sealer.clone(),
+        limiter: limiter.clone(),
+        graph: Arc::new(GraphClient::new(&GraphOptions::new(nowhere)).unwrap()),
+        relay: relay.clone(),
+        clock: Arc::<ManualClock>::clone(&clock),
+    };
+    let sender = Sender::start(dependencies, no_work(), &tasks, stopped);
+    let limits = settings::Limits::default();
+    State { db, sealer, clock, limits, limiter, sender, relay }
+}
+
+fn no_work() -> SenderOptions {
+    SenderOptions {
+        worker: "test".into(),
+        claim_batch: 1,
+        poll: Duration::from_secs(60),
+        attempt_deadline: Duration::from_secs(10),
+        request_timeout: Duration::from_secs(15),
+        doubt_margin: Duration::from_secs(5),
+        quiet_window: Duration::from_secs(900),
+        min_probes: 20,
+        status_lanes: 10,
+        api_per_minute: 100,
+        in_flight: 256,
+        sources: Vec::new(),
     }
 }
 
