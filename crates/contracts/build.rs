@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         root.join("switchyard/events/v1/event.proto"),
         root.join("switchyard/transport/v1/bundle.proto"),
         root.join("switchyard/campaigns/v1/tick.proto"),
+        root.join("switchyard/sync/v1/tick.proto"),
     ];
     println!("cargo::rerun-if-changed={}", root.display());
     let descriptors = protox::compile(&files, [root])?;

@@ -1,7 +1,13 @@
 //! The run's own database, and what is counted in it.
 
+use std::fmt::Write as _;
+use std::time::Duration;
+
 use anyhow::Context;
+use bytes::Bytes;
+use futures_util::SinkExt as _;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls};
 use url::Url;
 
@@ -74,6 +80,59 @@ impl Database {
             self.client.batch_execute(statement).await?;
         }
         Ok(())
+    }
+
+    /// Makes `count` people as a large workspace has them: 40 first and 2,000 last names, tags and cities of which
+    /// some are rare, all sources, some who opted out, made over the two years until 2025.
+    pub(crate) async fn crowd(&self, count: u64) -> anyhow::Result<()> {
+        let first = "'Anna','Berta','Clara','David','Emil','Friedrich','Greta','Hans','Ida','Jakob','Karl','Lena',\
+                     'Moritz','Nora','Otto','Paula','Quirin','Rosa','Stefan','Thea','Ulrich','Vera','Willi','Xaver',\
+                     'Yvonne','Zoe','Aylin','Bilal','Chiara','Diego','Elif','Fatima','Giulia','Hassan','Ines','Jamal',\
+                     'Kofi','Leila','Mateo','Ngozi'";
+        let sql = format!(
+            "INSERT INTO contacts (id, workspace_id, wa_id, name, source, tags, attributes, opted_out_at, \
+                created_at, updated_at) \
+             SELECT gen_random_uuid(), w.id, '49160' || lpad(n::text, 8, '0'), \
+                (ARRAY[{first}])[1 + n % 40] || ' Name' || (n * 7919 % 2000), \
+                CASE WHEN n % 10000 = 0 THEN 'template_send' WHEN n % 10 = 0 THEN 'webhook' \
+                    WHEN n % 100 = 1 THEN 'api' ELSE 'import' END, \
+                CASE WHEN n % 3 = 0 THEN ARRAY['customer'] ELSE '{{}}' END \
+                    || CASE WHEN n % 10000 < 20 THEN ARRAY['rare' || n % 10000] ELSE '{{}}' END, \
+                jsonb_build_object('city', 'City' || n * 31 % 500, 'orders', n % 90), \
+                CASE WHEN n % 200 = 0 THEN now() END, t.made, t.made \
+             FROM (SELECT id FROM workspaces LIMIT 1) w, generate_series(1, {count}) AS n, \
+                LATERAL (SELECT timestamptz '2024-01-01' + n * interval '2 years' / {count} AS made) t"
+        );
+        self.client.batch_execute(&sql).await?;
+        Ok(self.client.batch_execute("VACUUM ANALYZE contacts").await?)
+    }
+
+    /// Takes everybody away again.
+    pub(crate) async fn forget_people(&self) -> anyhow::Result<()> {
+        Ok(self.client.batch_execute("TRUNCATE contacts CASCADE").await?)
+    }
+
+    /// Copies people into `contacts` as fast as PostgreSQL takes them, in one transaction.
+    pub(crate) async fn copy_people(&self, count: u64) -> anyhow::Result<Duration> {
+        let workspace = self.text("SELECT id::text FROM workspaces LIMIT 1").await?;
+        let begun = Instant::now();
+        let copy = "COPY contacts (id, workspace_id, wa_id, name, source, created_at, updated_at, \
+                    tags, attributes) FROM STDIN";
+        let mut sink = std::pin::pin!(self.client.copy_in::<_, Bytes>(copy).await?);
+        let mut lines = String::new();
+        for n in 1..=count {
+            let id = uuid::Uuid::now_v7();
+            writeln!(
+                lines,
+                "{id}\t{workspace}\t49160{n:08}\tLena {n}\timport\t2026-11-30\t2026-11-30\t{{}}\t\
+                 {{\"city\": \"Berlin\", \"plan\": \"gold\"}}"
+            )?;
+            if lines.len() > 1 << 16 || n == count {
+                sink.send(Bytes::from(std::mem::take(&mut lines))).await?;
+            }
+        }
+        sink.close().await?;
+        Ok(begun.elapsed())
     }
 
     /// Marks every message as one that had its bot's turn, and tidies up after that.

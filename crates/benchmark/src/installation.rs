@@ -220,6 +220,32 @@ impl Installation {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// Sends a form to the process that runs `service`.
+    pub(crate) async fn send_form(
+        &self,
+        service: &str,
+        path: &str,
+        boundary: &str,
+        form: Vec<u8>,
+    ) -> anyhow::Result<Value> {
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let request = self.http.post(self.url(service)?.join(path)?).bearer_auth(&self.key);
+        let answer = request.header("content-type", kind).body(form).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "POST {path}: {status} {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// The most memory that the process of `service` has had so far, in MiB.
+    pub(crate) fn peak_mib(&self, service: &str) -> anyhow::Result<f64> {
+        let process = self.processes.iter().find(|process| process.what == service);
+        let pid = process.and_then(|process| process.child.id()).context("it does not run")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib: f64 = peak.context("no VmHWM")?.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib / 1024.0)
+    }
+
     /// The connection that everything uses unless it needs one of its own.
     pub(crate) fn connection(&self) -> &str {
         &self.connection
@@ -248,15 +274,6 @@ impl Installation {
         let path = format!("v1/connections/{connection}/limits");
         self.api("conversations", Method::PUT, &path, Some(&limits)).await?;
         Ok(())
-    }
-
-    /// Calls that Redis has answered so far, everybody's.
-    pub(crate) async fn redis_calls(&self, options: &Options) -> anyhow::Result<u64> {
-        let redis = redis::Client::open(options.redis_url.as_str())?;
-        let mut redis = redis.get_multiplexed_async_connection().await?;
-        let info: String = redis::cmd("INFO").arg("stats").query_async(&mut redis).await?;
-        let calls = info.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
-        Ok(calls.context("Redis does not count its commands")?.trim().parse()?)
     }
 
     /// Where `service` is served.

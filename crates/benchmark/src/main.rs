@@ -7,6 +7,7 @@
 
 mod broker;
 mod campaign;
+mod contacts;
 mod coordination;
 mod cpu;
 mod database;
@@ -62,13 +63,19 @@ pub(crate) struct Options {
     /// Decides what the simulated Meta draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only these parts: ingest, committed, locks, everything, latency, campaign.
+    /// Only these parts: ingest, committed, locks, everything, latency, campaign, contacts.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "ingest,committed,locks,everything,latency,campaign"
+        default_value = "ingest,committed,locks,everything,latency,campaign,contacts"
     )]
     only: Vec<String>,
+    /// Contacts that are searched.
+    #[arg(long, default_value_t = 5_000_000)]
+    people: u64,
+    /// Searches of each kind.
+    #[arg(long, default_value_t = 300)]
+    searches: u64,
     /// Where the report goes, besides stdout.
     #[arg(long, default_value = "target/bench/report.md")]
     report: PathBuf,
@@ -124,7 +131,8 @@ fn main() -> ExitCode {
 
 fn product(mut options: Options) -> anyhow::Result<bool> {
     if options.quick {
-        options = Options { pairs: 1, seconds: 2, quiet_seconds: 3, ..options };
+        let (people, searches) = (200_000, 50);
+        options = Options { pairs: 1, seconds: 2, quiet_seconds: 3, people, searches, ..options };
     }
     Runtime::new().context("starting")?.block_on(run(&options))
 }
@@ -175,6 +183,9 @@ async fn measure(
     }
     if is_wanted("campaign") {
         campaign::run(options, install, report).await?;
+    }
+    if is_wanted("contacts") {
+        contacts::run(options, install, report).await?;
     }
     report.count(install.db().doubled().await?, "messages stored twice");
     Ok(())

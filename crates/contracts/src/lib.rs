@@ -31,6 +31,11 @@ pub mod campaigns {
     include!(concat!(env!("OUT_DIR"), "/switchyard.campaigns.v1.rs"));
 }
 
+/// What makes imports, exports and template syncs go on.
+pub mod sync {
+    include!(concat!(env!("OUT_DIR"), "/switchyard.sync.v1.rs"));
+}
+
 /// A broker message body.
 pub trait Message: prost::Message + Default + Send + Sync + 'static {
     /// The AMQP `type`, with its version, e.g. `switchyard.inbound.v1.WebhookEvent`.
@@ -60,6 +65,10 @@ impl Message for transport::Bundle {
 
 impl Message for campaigns::CampaignTick {
     const TYPE: &'static str = "switchyard.campaigns.v1.CampaignTick";
+}
+
+impl Message for sync::SyncTick {
+    const TYPE: &'static str = "switchyard.sync.v1.SyncTick";
 }
 
 /// The body is not the message it should be.

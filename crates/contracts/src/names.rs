@@ -41,8 +41,18 @@ pub mod event {
     pub const MESSAGE_UNCERTAIN: &str = "message.uncertain";
     /// A person said what became of a message of which it was not known.
     pub const MESSAGE_RESOLVED: &str = "message.resolved";
-    /// A person wrote for the first time.
+    /// A person is known now: they wrote for the first time, or somebody made the contact.
     pub const CONTACT_CREATED: &str = "contact.created";
+    /// A person is known by more or other things than before.
+    pub const CONTACT_UPDATED: &str = "contact.updated";
+    /// A person does not want to hear from us any more.
+    pub const CONTACT_OPTED_OUT: &str = "contact.opted_out";
+    /// A person wants to hear from us again.
+    pub const CONTACT_OPTED_IN: &str = "contact.opted_in";
+    /// Several contacts became this one.
+    pub const CONTACT_MERGED: &str = "contact.merged";
+    /// A person was forgotten.
+    pub const CONTACT_ERASED: &str = "contact.erased";
     /// A conversation began, or somebody opened it again.
     pub const CONVERSATION_OPENED: &str = "conversation.opened";
     /// Somebody else looks after a conversation, or nobody any more.
@@ -61,6 +71,14 @@ pub mod event {
     pub const CAMPAIGN_COMPLETED: &str = "campaign.completed";
     /// A campaign cannot go on until somebody acts.
     pub const CAMPAIGN_NEEDS_ATTENTION: &str = "campaign.needs_attention";
+    /// Meta approved, paused, disabled or deleted a template.
+    pub const TEMPLATE_STATUS_CHANGED: &str = "template.status_changed";
+    /// Meta changed what it thinks of a template.
+    pub const TEMPLATE_QUALITY_CHANGED: &str = "template.quality_changed";
     /// A campaign was stopped for good.
     pub const CAMPAIGN_CANCELLED: &str = "campaign.cancelled";
+    /// An import of contacts has ended.
+    pub const IMPORT_COMPLETED: &str = "import.completed";
+    /// An export of contacts has ended.
+    pub const EXPORT_COMPLETED: &str = "export.completed";
 }

@@ -44,6 +44,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             .route("/webhook", web::put().to(|w: Data<World>, b: Bytes| ready(webhook(&w, &b))))
             .route("/numbers", web::put().to(|w: Data<World>, b: Bytes| ready(numbers(&w, &b))))
             .route("/templates", web::put().to(|w: Data<World>, b: Bytes| ready(templates(&w, &b))))
+            .route("/template", web::post().to(|w: Data<World>, b: Bytes| ready(decision(&w, &b))))
             .route(
                 "/media",
                 web::post().to(|w: Data<World>, r: HttpRequest, b: Bytes| ready(media(&w, &r, b))),
@@ -197,6 +198,22 @@ fn templates(world: &World, body: &Bytes) -> HttpResponse {
         let count = asked.templates.len();
         lock(&world.templates).insert(asked.waba_id, asked.templates);
         HttpResponse::Ok().json(json!({"templates": count}))
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decision {
+    waba_id: String,
+    id: String,
+    event: String,
+}
+
+/// Meta decides about a template, and tells of it by webhook.
+fn decision(world: &World, body: &Bytes) -> HttpResponse {
+    with(body, |asked: Decision| {
+        let is_known = world.decide(&asked.waba_id, &asked.id, &asked.event);
+        HttpResponse::Ok().json(json!({"is_known": is_known}))
     })
 }
 

@@ -1,10 +1,14 @@
 //! The fault script: what goes wrong, how often, and for whom.
 
+mod templates;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::templates::{TemplateCall, TemplateRule};
 
 use crate::dice::Dice;
 use crate::limits::Limits;
@@ -17,6 +21,8 @@ use crate::sync::lock;
 pub struct Faults {
     /// Tried in order for each send call; the first that strikes decides.
     pub sends: Vec<SendRule>,
+    /// Tried in order for each call about templates; the first that strikes decides.
+    pub templates: Vec<TemplateRule>,
     /// What becomes of accepted messages.
     pub statuses: StatusPlan,
     /// What happens to each webhook POST.
@@ -317,6 +323,8 @@ struct State {
     faults: Arc<Faults>,
     /// What each of `faults.sends` has seen.
     tallies: Vec<Tally>,
+    /// What each of `faults.templates` has seen.
+    template_tallies: Vec<Tally>,
     /// How often each kind of answer was played, over all scripts.
     played: BTreeMap<&'static str, u64>,
 }
@@ -334,6 +342,7 @@ impl Script {
     pub(crate) fn replace(&self, faults: Faults) {
         let mut state = lock(&self.0);
         state.tallies = vec![Tally::default(); faults.sends.len()];
+        state.template_tallies = vec![Tally::default(); faults.templates.len()];
         state.faults = Arc::new(faults);
     }
 

@@ -6,6 +6,7 @@ mod error;
 mod media;
 mod outgoing;
 mod send;
+mod templates;
 
 use std::future::ready;
 
@@ -31,12 +32,10 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 fn calls(config: &mut ServiceConfig) {
     config
         .route("/{id}/messages", web::post().to(send::send))
-        .route(
-            "/{id}/message_templates",
-            web::get().to(|world: Data<World>, request: HttpRequest| {
-                ready(permitted(&world, &request, account::templates))
-            }),
-        )
+        .route("/{id}/message_templates", web::get().to(templates::list))
+        .route("/{id}/message_templates", web::post().to(templates::create))
+        .route("/{id}/message_templates", web::delete().to(templates::delete))
+        .route("/{id}/unpause", web::post().to(templates::unpause))
         .route(
             "/{id}/phone_numbers",
             web::get().to(|world: Data<World>, request: HttpRequest| {
@@ -66,6 +65,7 @@ fn calls(config: &mut ServiceConfig) {
                 ready(permitted(&world, &request, account::node))
             }),
         )
+        .route("/{id}", web::post().to(templates::edit))
         .route(
             "/{id}",
             web::delete().to(|world: Data<World>, request: HttpRequest| {

@@ -21,7 +21,8 @@ mod world;
 
 pub use self::delivery::WebhookStats;
 pub use self::fault::{
-    Accept, Answer, Faults, SendRule, Span, StatusName, StatusPlan, WebhookFaults,
+    Accept, Answer, Faults, SendRule, Span, StatusName, StatusPlan, TemplateCall, TemplateRule,
+    WebhookFaults,
 };
 pub use self::flood::{FloodError, FloodOptions, FloodReport, Load, Until, flood};
 pub use self::inbound::{InboundMessage, Repeat};

@@ -163,6 +163,17 @@ impl Simulator {
         lock(&self.world.templates).insert(waba_id.into(), templates);
     }
 
+    /// Meta decides about a template of an account (`APPROVED`, `PAUSED`, …): the list says so from
+    /// now on, and a webhook follows. Whether there is such a template.
+    pub fn decide(&self, waba_id: &str, template_id: &str, event: &str) -> bool {
+        self.world.decide(waba_id, template_id, event)
+    }
+
+    /// The templates of an account, as they are now.
+    pub fn templates(&self, waba_id: &str) -> Vec<Value> {
+        lock(&self.world.templates).get(waba_id).cloned().unwrap_or_default()
+    }
+
     /// Keeps a piece of media, e.g. for an inbound image, and gives its id.
     pub fn add_media(&self, mime_type: impl Into<String>, bytes: impl Into<Bytes>) -> String {
         self.world.media.add(mime_type.into(), bytes.into())

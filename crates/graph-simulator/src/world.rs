@@ -1,9 +1,11 @@
 //! What the HTTP sides and the in-process methods share.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use kernel::Clock;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -37,6 +39,8 @@ pub struct Stats {
     pub accepted: usize,
     /// Mark-as-read calls.
     pub reads: u64,
+    /// Calls about templates, refused ones included.
+    pub template_calls: u64,
     /// Groups of accepted messages that should have been one.
     pub duplicates: usize,
     /// Calls Meta would have misunderstood.
@@ -60,6 +64,7 @@ pub(crate) struct World {
     pub(crate) templates: Mutex<HashMap<String, Vec<Value>>>,
     pub(crate) media: MediaStore,
     pub(crate) tasks: Tasks,
+    template_calls: AtomicU64,
     clock: Arc<dyn Clock>,
     wamids: Wamids,
     numbers: Mutex<HashMap<String, Arc<Number>>>,
@@ -88,6 +93,7 @@ impl World {
             templates: Mutex::default(),
             media: MediaStore::default(),
             tasks,
+            template_calls: AtomicU64::new(0),
             clock: options.clock,
             wamids: Wamids::new(),
             numbers: Mutex::new(options.numbers.into_iter().map(known).collect()),
@@ -122,6 +128,15 @@ impl World {
         lock(&self.templates).get(&number.waba_id).is_none_or(|templates| {
             templates.iter().any(|known| known["name"] == name && known["language"] == language)
         })
+    }
+
+    pub(crate) fn count_template_call(&self) {
+        self.template_calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Now, by the simulator's clock.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     /// Accepts a message: it is on record, and its statuses are on their way.
@@ -196,6 +211,7 @@ impl World {
             duplicates: totals.duplicates,
             violations: totals.violations,
             faults: self.script.played(),
+            template_calls: self.template_calls.load(Ordering::Relaxed),
             inbound: *lock(&self.inbound),
             webhooks: self.courier.stats(),
         }
@@ -209,6 +225,7 @@ impl World {
         self.courier.clear_stats();
         *lock(&self.limiter) = Limiter::default();
         *lock(&self.inbound) = 0;
+        self.template_calls.store(0, Ordering::Relaxed);
     }
 
     /// Waits until nothing is left to deliver; `Err` says how much still is.

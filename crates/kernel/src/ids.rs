@@ -52,6 +52,10 @@ kinds! {
     MetaApp, MetaAppId, "app";
     /// Identifies a person in a workspace.
     Contact, ContactId, "ctc";
+    /// Identifies what a person decided about hearing from us.
+    Consent, ConsentId, "cst";
+    /// Identifies a colleague's note about a person.
+    Note, NoteId, "nte";
     /// Identifies one conversation between a connection and a contact.
     Conversation, ConversationId, "cnv";
     /// Identifies one message of a conversation, in or out.
@@ -64,6 +68,14 @@ kinds! {
     Rule, RuleId, "rul";
     /// Identifies a campaign.
     Campaign, CampaignId, "cmp";
+    /// Identifies a message template as one workspace knows it.
+    Template, TemplateId, "tpl";
+    /// Identifies one run that fetches templates from Meta.
+    TemplateSync, TemplateSyncId, "tsy";
+    /// Identifies an import of contacts.
+    Import, ImportId, "imp";
+    /// Identifies an export of contacts.
+    Export, ExportId, "exp";
     /// Identifies something that happened.
     Event, EventId, "evt";
     /// Identifies an API key.

@@ -34,6 +34,10 @@ const MOST: i64 = 500;
 /// time a publish may take (2 s), and a little.
 const OVERTAKING: TimeDelta = TimeDelta::seconds(3);
 
+/// A process that is silent for longer will not go on: what it had in hand comes again from the broker, or
+/// from Meta, who does not wait so long for an answer.
+const GIVEN_UP_SILENT: TimeDelta = TimeDelta::minutes(1);
+
 /// When statuses never come at all, a person decides after a day.
 const GIVEN_UP: TimeDelta = TimeDelta::days(1);
 
@@ -88,7 +92,8 @@ impl Resolver {
     async fn close(&self) -> Result<(usize, Vec<Event>), StorageError> {
         let now = self.clock.now();
         let mut conn = self.db.connection().await?;
-        let lateness = status_pipeline::read(&mut conn, now).await?;
+        let silence = self.quiet().min(GIVEN_UP_SILENT);
+        let lateness = status_pipeline::read(&mut conn, now, silence).await?;
         let Some(horizon) = self.horizon(lateness) else { return Ok((0, Vec::new())) };
         // Nothing can be in flight any more: the fence closed at the deadline, and what passed it
         // just before has had the whole request time-out, and its status the margin to be sent.
@@ -121,6 +126,10 @@ impl Resolver {
             .await
     }
 
+    fn quiet(&self) -> TimeDelta {
+        TimeDelta::from_std(self.options.quiet_window).unwrap_or(GIVEN_UP)
+    }
+
     /// Every status that was at our door before this has taken effect; `None` when nobody knows.
     fn horizon(&self, lateness: Lateness) -> Option<DateTime<Utc>> {
         let is_complete = lateness.lanes >= i64::from(self.options.status_lanes);
@@ -133,7 +142,7 @@ impl Resolver {
         last_outage: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Vec<(Verdict, Vec<OpenAttempt>)> {
-        let quiet = TimeDelta::from_std(self.options.quiet_window).unwrap_or(GIVEN_UP);
+        let quiet = self.quiet();
         let probes = i64::from(self.options.min_probes);
         let mut decided: Vec<_> = [Verdict::Resend, Verdict::AssumeSent, Verdict::Uncertain]
             .map(|v| (v, Vec::new()))

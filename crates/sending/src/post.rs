@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use coordination::{Feedback, Limiter, Pacer};
+use coordination::{Feedback, Limiter, Pacer, Slot};
 use kernel::{Clock, chain};
 use storage::send_ledger::Recipient;
 use storage::send_ledger::claim::{self, Claimed, Stream};
@@ -52,9 +52,16 @@ impl Post {
         claim::claim(&mut conn, stream, ids, &self.options.worker, now, now + wait).await
     }
 
-    /// Posts in a task of its own, which is never cancelled: between claim and settlement nothing
-    /// may be dropped.
-    pub(crate) fn send(&self, message: Claimed, line: Arc<Line>, deadline: Instant, seat: Seat) {
+    /// Posts at the slot's time, in a task of its own, which is never cancelled: between claim and
+    /// settlement nothing may be dropped.
+    pub(crate) fn send(
+        &self,
+        message: Claimed,
+        line: Arc<Line>,
+        deadline: Instant,
+        seat: Seat,
+        slot: Slot,
+    ) {
         let span =
             info_span!("send message", message.id = %message.message_id, epoch = message.epoch);
         if let Some(parent) = &message.traceparent {
@@ -64,6 +71,10 @@ impl Post {
         let (rests, settled) = (Arc::clone(&self.rests), self.settled.clone());
         let limiter = self.limiter.clone();
         let task = async move {
+            if !slot.spend().await {
+                hand_over(&settled, Job::new(message, unposted(clock.now()))).await;
+                return;
+            }
             let (judged, feedback) = call(&graph, &line, &message, deadline, clock.as_ref()).await;
             let connection = message.connection_id;
             if let Some(rest) = judged.hold_connection {

@@ -29,14 +29,18 @@ use crate::post::Post;
 use crate::room::Seat;
 use crate::streams::{Bell, Streams};
 
-/// How long bulk gathers slots for one claim: at 1,000 a second that makes 50 claims.
+/// How long bulk gathers slots for one claim: at 1,000 a second that makes 50 claims. Slots are handed
+/// out 40 ms before their time, so they are claimed before it and posted at it.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// Messages of a stream that ask for slots at the same time: at least, and at first.
 const FEWEST: usize = 8;
 
 /// And at most. Whoever asks for long holds a message that another process could send.
-const WIDEST: usize = 64;
+const WIDEST: usize = 256;
+
+/// What one look fetches at least.
+const AT_LEAST: usize = 64;
 
 /// Where another process works on the same campaign, each picks at random among so many times as many
 /// messages as it needs, so that they rarely pick the same.
@@ -168,18 +172,20 @@ impl Pump {
     async fn look(&mut self) -> Result<(), StorageError> {
         let post = &self.streams.post;
         let spread = if self.has_rival { SPREAD } else { 1 };
-        let most = (WIDEST + self.asking.len()) * spread;
+        let wanted = (self.width * 2).max(AT_LEAST);
+        let most = (wanted + self.asking.len()) * spread;
         self.bell.hear();
         let mut found = {
             let mut conn = post.db.connection().await?;
             let most = i64::try_from(most).unwrap_or(i64::MAX);
             claim::peek(&mut conn, &self.stream, most, post.clock.now()).await?
         };
-        self.is_drained = found.len() < most;
+        let is_all = found.len() < most;
         found.retain(|candidate| !self.asking.contains(&candidate.id));
+        self.is_drained = is_all && (!self.has_rival || found.len() <= wanted);
         if self.has_rival {
             found.shuffle(&mut rand::rng());
-            found.truncate(WIDEST);
+            found.truncate(wanted);
         }
         self.next = found.into();
         Ok(())
@@ -286,9 +292,10 @@ impl Pump {
         for message in claimed {
             let place = ready.iter().position(|(id, _)| *id == message.message_id);
             let slot = place.map(|place| ready.swap_remove(place).1);
-            let is_in_time = slot.is_some_and(Slot::spend);
-            match seats.pop() {
-                Some(seat) if is_in_time => post.send(message, Arc::clone(line), deadline, seat),
+            match (seats.pop(), slot) {
+                (Some(seat), Some(slot)) => {
+                    post.send(message, Arc::clone(line), deadline, seat, slot);
+                }
                 _ => post.give_back(message).await,
             }
         }

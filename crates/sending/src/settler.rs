@@ -26,7 +26,7 @@ use crate::stops::Trials;
 use crate::streams::Streams;
 
 /// Outcomes written in one transaction at most.
-const MOST: usize = 64;
+const MOST: usize = 256;
 
 /// Pause between two tries while the database is away.
 const PAUSE: Duration = Duration::from_millis(250);

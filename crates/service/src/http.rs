@@ -7,6 +7,7 @@ pub mod json;
 pub mod page;
 pub mod query;
 pub mod request_id;
+pub mod version;
 
 use std::net::SocketAddr;
 

@@ -10,14 +10,16 @@ pub mod idempotency;
 mod life;
 mod observe;
 pub mod problem;
+pub mod values;
 
 pub use self::auth::{Auth, Caller, KeyStore, Role, Scope, StoredKey};
 pub use self::http::etag::{IfMatch, etag};
 pub use self::http::health::{Health, Need};
-pub use self::http::json::Json;
+pub use self::http::json::{Json, MaybeJson};
 pub use self::http::page::{Cursor, Limit, Page};
 pub use self::http::query::Query;
 pub use self::http::request_id::RequestId;
+pub use self::http::version;
 pub use self::http::{Listener, app, serve};
 pub use self::idempotency::{Answer, Key, Keyed, RolledBack};
 pub use self::life::{Life, run};

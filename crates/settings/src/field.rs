@@ -74,6 +74,7 @@ macro_rules! displayed {
 
 displayed! {
     u32: "number",
+    u64: "number",
     usize: "number",
     String: "text",
     SocketAddr: "address:port",

@@ -24,8 +24,8 @@ pub use self::field::{CoordinationBackend, Entry, LogFormat, RedisMode, Secrecy}
 pub use self::layers::{ReportLine, Source, Sources};
 pub use self::reference::reference;
 pub use self::sections::{
-    Amqp, Chatbot, Conversations, Coordination, Database, Http, Limits, MasterKey, Meta, Redis,
-    Security, Sending, Telemetry,
+    Amqp, Chatbot, Conversations, Coordination, Database, Files, Http, Limits, MasterKey, Meta,
+    Redis, Security, Sending, Telemetry, Templates,
 };
 pub use self::server_url::{InvalidServerUrl, ServerUrl};
 pub use self::validate::Problem;
@@ -59,6 +59,10 @@ pub struct Settings {
     pub sending: Sending,
     /// Answering by rules.
     pub chatbot: Chatbot,
+    /// Fetching templates from Meta.
+    pub templates: Templates,
+    /// Files of imports and exports.
+    pub files: Files,
     /// Logs and traces.
     pub telemetry: Telemetry,
 }
@@ -110,6 +114,8 @@ impl Settings {
             self.conversations.entries(),
             self.sending.entries(),
             self.chatbot.entries(),
+            self.templates.entries(),
+            self.files.entries(),
             self.telemetry.entries(),
         ]
         .concat()

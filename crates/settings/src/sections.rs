@@ -167,6 +167,8 @@ section! {
     webhook_per_minute: u32 = 100;
     /// Replies of a bot per conversation and minute (R3).
     bot_per_minute: u32 = 5;
+    /// Pages of templates per connection and minute, and requests for a sync (R2).
+    template_sync_per_minute: u32 = 10;
 }
 
 section! {
@@ -188,7 +190,7 @@ section! {
     #[serde(deserialize_with = "duration::deserialize")]
     attempt_deadline: Duration = Duration::from_secs(10);
     /// Messages claimed at once at most.
-    claim_batch: usize = 64;
+    claim_batch: usize = 256;
     /// Requests to Meta in flight at once at most; an eighth of them is kept from campaigns.
     in_flight: usize = 512;
     /// How often the ledger is looked through for work whose hint was lost.
@@ -209,6 +211,37 @@ section! {
     Chatbot, "chatbot";
     /// Messages in one transaction at most.
     max_batch: usize = 100;
+}
+
+section! {
+    /// Fetching templates from Meta.
+    Templates, "templates";
+    /// How often the templates of a connection are fetched, give or take a tenth; `0s`: only when
+    /// somebody asks or Meta tells of a change. A connection may have its own interval.
+    #[serde(deserialize_with = "duration::deserialize")]
+    sync_every: Duration = Duration::from_hours(6);
+}
+
+section! {
+    /// Files of imports and exports of contacts: in a folder, or in a bucket of S3.
+    Files, "files";
+    /// Folder that every process of `contacts` sees; with several machines, set `bucket`.
+    folder: String = "switchyard-files".to_owned();
+    /// Bucket of S3 or of a store that speaks like it; then nothing is kept in `folder`.
+    bucket: Option<String> = None;
+    /// Where the store is, unless it is Amazon's.
+    endpoint: Option<Url> = None;
+    /// Region of the bucket.
+    region: String = "us-east-1".to_owned();
+    /// Access key of the store.
+    access_key_id: Option<SecretString> = None;
+    /// Its secret.
+    secret_access_key: Option<SecretString> = None;
+    /// Bytes of an import's file at most.
+    most_import_bytes: u64 = 1024 * 1024 * 1024;
+    /// How long the file of an export can be fetched.
+    #[serde(deserialize_with = "duration::deserialize")]
+    keep_exports: Duration = Duration::from_hours(7 * 24);
 }
 
 section! {

@@ -15,6 +15,8 @@ const META_BODY_BYTES: usize = 3 * 1000 * 1000;
 const LONGEST_LINGER: Duration = Duration::from_secs(1);
 /// More rows in one statement gain nothing and hold locks longer.
 const LARGEST_BATCH: usize = 5_000;
+/// Templates change a few times a month; Meta counts every call.
+const SHORTEST_SYNC: Duration = Duration::from_mins(1);
 
 /// One thing that is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +95,7 @@ fn sizes(settings: &Settings, found: &mut Findings) {
         ("limits.whatsapp_api_per_minute", limits.whatsapp_api_per_minute),
         ("limits.webhook_per_minute", limits.webhook_per_minute),
         ("limits.bot_per_minute", limits.bot_per_minute),
+        ("limits.template_sync_per_minute", limits.template_sync_per_minute),
         ("sending.min_probes", sending.min_probes),
     ] {
         found.refuse_if(value == 0, format!("{key} is 0"), "set it to 1 or more");
@@ -132,7 +135,7 @@ fn sizes(settings: &Settings, found: &mut Findings) {
 }
 
 fn times(settings: &Settings, found: &mut Findings) {
-    let Settings { database, amqp, http, meta, conversations, sending, .. } = settings;
+    let Settings { database, amqp, http, meta, conversations, sending, templates, .. } = settings;
     for (key, value) in [
         ("database.wait", database.wait),
         ("amqp.publish_timeout", amqp.publish_timeout),
@@ -163,6 +166,11 @@ fn times(settings: &Settings, found: &mut Findings) {
         sending.quiet_window <= sending.attempt_deadline + meta.timeout + sending.doubt_margin,
         "sending.quiet_window ends before an attempt can be in doubt",
         "raise it above attempt_deadline + meta.timeout + doubt_margin",
+    );
+    found.refuse_if(
+        !templates.sync_every.is_zero() && templates.sync_every < SHORTEST_SYNC,
+        "templates.sync_every is below 1m",
+        "raise it, or set 0s: never by the clock",
     );
     found.refuse_if(
         conversations.linger > LONGEST_LINGER,

@@ -6,6 +6,7 @@
 //! - counts change in the transaction that changes the messages they count.
 
 pub mod counts;
+pub mod expiry;
 mod numbers;
 pub mod standing;
 

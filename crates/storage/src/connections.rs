@@ -41,6 +41,8 @@ pub struct Connection {
     pub updated_at: DateTime<Utc>,
     /// When it ended.
     pub archived_at: Option<DateTime<Utc>>,
+    /// Whether STOP ends campaigns to whoever writes it here.
+    pub heeds_stop_words: bool,
 }
 
 impl Connection {
@@ -143,6 +145,8 @@ pub struct Changes {
     pub webhook_per_minute: Option<Option<i32>>,
     /// What happens over R4.
     pub webhook_over_limit: Option<String>,
+    /// Whether STOP ends campaigns to whoever writes it here.
+    pub heeds_stop_words: Option<bool>,
     /// Ends the connection.
     pub archived_at: Option<DateTime<Utc>>,
 }

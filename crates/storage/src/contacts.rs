@@ -2,25 +2,35 @@
 //!
 //! A webhook names a person by number, by business-scoped user id, or by both. One that shows both
 //! links them: the row known by one address gains the other, and two rows become one.
+//!
+//! Invariant: whoever writes several contacts in one transaction first makes those that are new, in the order
+//! of workspace and number, then takes those that are there, all at once in the order of their ids. So webhooks,
+//! imports, campaigns and programs that meet in the same people wait for each other, but never in a circle.
 
+mod consent;
+mod erase;
 mod keep;
 mod merge;
 mod reach;
 mod resolve;
+mod search;
+mod unite;
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::ids::{ContactId, WorkspaceId};
 use kernel::{UserId, WaId};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use self::keep::{Changes, Consent, change, consent, keep};
+pub use self::consent::{Consent, ConsentSource, Declaration, Proof, declare, proofs};
+pub use self::erase::{Erased, Erasure, erase};
+pub use self::keep::{Changes, MOST_TAGS, change, keep, tag};
 pub use self::reach::{by_number, hold};
-pub use self::resolve::resolve;
+pub use self::resolve::{hear, resolve};
+pub use self::search::{Filter, Place, count, estimate, search};
+pub use self::unite::{Moving, are_united, by_ids, lock, moving, unite};
 use crate::StorageError;
 use crate::schema::contacts;
 
@@ -31,16 +41,26 @@ pub enum Source {
     Webhook,
     /// A program created it.
     Api,
+    /// It was in a file.
+    Import,
+    /// A message was to reach its number.
+    TemplateSend,
     /// A campaign was to reach its number.
     Campaign,
 }
 
 impl Source {
+    /// Every one.
+    pub const ALL: [Self; 5] =
+        [Self::Webhook, Self::Api, Self::Import, Self::TemplateSend, Self::Campaign];
+
     /// As stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
             Self::Api => "api",
+            Self::Import => "import",
+            Self::TemplateSend => "template_send",
             Self::Campaign => "campaign",
         }
     }
@@ -116,39 +136,6 @@ pub struct Resolved {
     pub wa_id: Option<WaId>,
     /// The user id, from this or an earlier sighting.
     pub user_id: Option<UserId>,
-}
-
-/// Lists contacts, newest first: those with any of `tags`, unless there are none.
-///
-/// # Errors
-///
-/// Whatever PostgreSQL reports.
-pub async fn list(
-    conn: &mut AsyncPgConnection,
-    workspace: WorkspaceId,
-    wa_id: Option<&WaId>,
-    tags: &[String],
-    before: Option<ContactId>,
-    limit: i64,
-) -> Result<Vec<Contact>, StorageError> {
-    let mut query = contacts::table
-        .filter(contacts::workspace_id.eq(workspace.as_uuid()))
-        .order(contacts::id.desc())
-        .limit(limit)
-        .select(Contact::as_select())
-        .into_boxed();
-    if let Some(wa_id) = wa_id {
-        query = query.filter(contacts::wa_id.eq(wa_id.as_str().to_owned()));
-    }
-    if !tags.is_empty() {
-        // The index holds only contacts that have a tag, and says so to the planner.
-        let has_tags = sql::<Bool>("contacts.tags <> '{}'");
-        query = query.filter(contacts::tags.overlaps_with(tags).and(has_tags));
-    }
-    if let Some(before) = before {
-        query = query.filter(contacts::id.lt(before.as_uuid()));
-    }
-    Ok(query.load(conn).await?)
 }
 
 /// One contact of a workspace.

@@ -8,7 +8,7 @@ use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{self, Array, BigInt, Bool, Nullable, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use kernel::ids::{ConnectionId, ContactId, ConversationId, WorkspaceId};
+use kernel::ids::{ConnectionId, ContactId, ConversationId, MessageId, WorkspaceId};
 use uuid::Uuid;
 
 use crate::StorageError;
@@ -76,6 +76,8 @@ pub struct Growth {
     pub messages: i64,
     /// Meta's time of the newest message the person wrote, if one of them is theirs.
     pub customer_wrote_at: Option<DateTime<Utc>>,
+    /// The message of a campaign, if one of them is one.
+    pub campaign_message: Option<MessageId>,
 }
 
 /// A conversation after [`grow`].
@@ -95,9 +97,11 @@ pub struct Grown {
     pub is_new: bool,
     /// Whether messages in it wait for a bot; without one that is switched on they never do.
     pub waits_for_bot: bool,
+    /// The newest message of a campaign in it, until it is answered.
+    pub campaign_message: Option<MessageId>,
 }
 
-type GrownRow = ((Uuid, Uuid, Uuid), (i64, Option<DateTime<Utc>>, bool, bool));
+type GrownRow = ((Uuid, Uuid, Uuid), (i64, Option<DateTime<Utc>>, bool, bool, Option<Uuid>));
 
 statement! {
     Grow(
@@ -107,13 +111,14 @@ statement! {
         contacts: Vec<Uuid>,
         counts: Vec<i64>,
         wrote_at: Vec<Option<DateTime<Utc>>>,
+        campaign_messages: Vec<Option<Uuid>>,
         now: DateTime<Utc>,
     ) -> (
         (sql_types::Uuid, sql_types::Uuid, sql_types::Uuid),
-        (BigInt, Nullable<Timestamptz>, Bool, Bool)
+        (BigInt, Nullable<Timestamptz>, Bool, Bool, Nullable<sql_types::Uuid>)
     ) {
         "INSERT INTO conversations (id, workspace_id, connection_id, contact_id, last_sequence, \
-         customer_wrote_at, bot_sequence, created_at, updated_at) \
+         customer_wrote_at, campaign_message_id, bot_sequence, created_at, updated_at) \
          SELECT s.*, CASE WHEN b.id IS NULL THEN s.messages ELSE 0 END, "
         [now: Timestamptz] ", " [now: Timestamptz] " FROM unnest("
         [ids: Array<sql_types::Uuid>] ", "
@@ -121,20 +126,22 @@ statement! {
         [connections: Array<sql_types::Uuid>] ", "
         [contacts: Array<sql_types::Uuid>] ", "
         [counts: Array<BigInt>] ", "
-        [wrote_at: Array<Nullable<Timestamptz>>]
-        ") AS s (id, workspace, connection, contact, messages, wrote_at) \
+        [wrote_at: Array<Nullable<Timestamptz>>] ", "
+        [campaign_messages: Array<Nullable<sql_types::Uuid>>]
+        ") AS s (id, workspace, connection, contact, messages, wrote_at, campaign_message) \
          LEFT JOIN bot_connections l ON l.connection_id = s.connection \
          LEFT JOIN bots b ON b.id = l.bot_id AND b.is_enabled \
          ON CONFLICT (connection_id, contact_id) DO UPDATE SET \
          last_sequence = conversations.last_sequence + EXCLUDED.last_sequence, \
          customer_wrote_at = GREATEST(conversations.customer_wrote_at, EXCLUDED.customer_wrote_at), \
+         campaign_message_id = COALESCE(EXCLUDED.campaign_message_id, conversations.campaign_message_id), \
          closed_at = CASE WHEN EXCLUDED.customer_wrote_at IS NULL THEN conversations.closed_at END, \
          bot_sequence = CASE WHEN EXCLUDED.bot_sequence = 0 AND conversations.is_bot_on \
          THEN conversations.bot_sequence \
          ELSE conversations.last_sequence + EXCLUDED.last_sequence END, \
          updated_at = EXCLUDED.updated_at \
          RETURNING id, connection_id, contact_id, last_sequence, customer_wrote_at, xmax = 0, \
-         bot_sequence < last_sequence"
+         bot_sequence < last_sequence, campaign_message_id"
     }
 }
 
@@ -161,24 +168,53 @@ pub async fn grow(
         contacts: growths.iter().map(|g| g.contact_id.as_uuid()).collect(),
         counts: growths.iter().map(|g| g.messages).collect(),
         wrote_at: growths.iter().map(|g| g.customer_wrote_at).collect(),
+        campaign_messages: growths
+            .iter()
+            .map(|g| g.campaign_message.map(|id| id.as_uuid()))
+            .collect(),
         now,
     };
     let rows: Vec<GrownRow> = statement.load(tx).await?;
-    Ok(rows
-        .into_iter()
-        .map(|((id, connection, contact), place)| {
-            let (last_sequence, customer_wrote_at, is_new, waits_for_bot) = place;
-            Grown {
-                id: ConversationId::from_uuid(id),
-                connection_id: ConnectionId::from_uuid(connection),
-                contact_id: ContactId::from_uuid(contact),
-                last_sequence,
-                customer_wrote_at,
-                is_new,
-                waits_for_bot,
-            }
-        })
-        .collect())
+    Ok(rows.into_iter().map(Grown::from_row).collect())
+}
+
+impl Grown {
+    fn from_row(((id, connection, contact), place): GrownRow) -> Self {
+        let (last_sequence, customer_wrote_at, is_new, waits_for_bot, campaign_message) = place;
+        Self {
+            id: ConversationId::from_uuid(id),
+            connection_id: ConnectionId::from_uuid(connection),
+            contact_id: ContactId::from_uuid(contact),
+            last_sequence,
+            customer_wrote_at,
+            is_new,
+            waits_for_bot,
+            campaign_message: campaign_message.map(MessageId::from_uuid),
+        }
+    }
+}
+
+statement! {
+    ForgetAnswered(ids: Vec<Uuid>) -> () {
+        "UPDATE conversations c SET campaign_message_id = NULL WHERE c.id = ANY("
+        [ids: Array<sql_types::Uuid>] ") AND NOT EXISTS (SELECT 1 FROM outbound_messages m \
+         WHERE m.id = c.campaign_message_id AND m.state IN ('ready', 'held', 'sending', 'unknown'))"
+    }
+}
+
+/// Forgets the campaign messages of threads that [`grow`] locked and in which the person has written:
+/// all but those that have yet to be sent, and can be answered only then.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn forget_answered(
+    tx: &mut AsyncPgConnection,
+    conversations: Vec<ConversationId>,
+) -> Result<(), StorageError> {
+    let ids = conversations.into_iter().map(|id| id.as_uuid()).collect();
+    ForgetAnswered { ids }.execute(tx).await?;
+    Ok(())
 }
 
 /// One conversation of a workspace.

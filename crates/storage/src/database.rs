@@ -87,6 +87,16 @@ impl Database {
     pub async fn connection(&self) -> Result<Pooled, StorageError> {
         Ok(self.pool.get().await?)
     }
+
+    /// A connection of one's own, closed when it is dropped: for temporary tables and settings that must
+    /// not meet the next borrower. The pool opens another one in its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connection`].
+    pub async fn session(&self) -> Result<AsyncPgConnection, StorageError> {
+        Ok(Object::take(self.pool.get().await?))
+    }
 }
 
 /// Settings every session has: a statement that hangs must not hold its locks for ever.

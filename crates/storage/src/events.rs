@@ -60,6 +60,37 @@ pub struct Happened {
     pub traceparent: Option<String>,
 }
 
+impl Event {
+    /// Something happened to a person, on no connection and in no thread. Nobody of ours acts upon it.
+    pub fn about_contact(
+        workspace: WorkspaceId,
+        contact: ContactId,
+        event_type: &'static str,
+        at: DateTime<Utc>,
+        traceparent: Option<String>,
+    ) -> Self {
+        let id = EventId::new();
+        let body = contracts::events::Event {
+            id: uuid_bytes(id.as_uuid()),
+            r#type: event_type.to_owned(),
+            workspace_id: uuid_bytes(workspace.as_uuid()),
+            contact_id: uuid_bytes(contact.as_uuid()),
+            occurred_at_us: at.timestamp_micros(),
+            ..Default::default()
+        };
+        Self {
+            id,
+            workspace_id: workspace,
+            event_type: event_type.to_owned(),
+            conversation_id: None,
+            message_id: None,
+            body: contracts::encode(&body),
+            traceparent,
+            is_awaited: false,
+        }
+    }
+}
+
 impl From<Happened> for Event {
     fn from(happened: Happened) -> Self {
         let id = EventId::new();

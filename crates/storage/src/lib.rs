@@ -8,6 +8,7 @@
 //! - the sets handled by one statement are sorted by key, so that two batches never deadlock.
 
 pub mod api_keys;
+pub mod audit;
 pub mod bot_turns;
 pub mod campaigns;
 pub mod connections;
@@ -28,6 +29,7 @@ pub mod sealed;
 pub mod send_ledger;
 pub mod status_pipeline;
 pub mod statuses;
+pub mod templates;
 pub mod timeline;
 pub mod webhook_records;
 pub mod workspaces;

@@ -64,6 +64,7 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         archived_at -> Nullable<Timestamptz>,
+        heeds_stop_words -> Bool,
     }
 }
 
@@ -81,6 +82,7 @@ diesel::table! {
         tags -> Array<Text>,
         attributes -> Jsonb,
         opted_out_at -> Nullable<Timestamptz>,
+        consent_said_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -100,6 +102,7 @@ diesel::table! {
         closed_at -> Nullable<Timestamptz>,
         is_bot_on -> Bool,
         read_sequence -> BigInt,
+        campaign_message_id -> Nullable<Uuid>,
     }
 }
 
@@ -166,6 +169,7 @@ diesel::table! {
         error_code -> Nullable<Integer>,
         created_at -> Timestamptz,
         campaign_id -> Nullable<Uuid>,
+        replied_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -247,6 +251,71 @@ diesel::table! {
         updated_at -> Timestamptz,
         started_at -> Nullable<Timestamptz>,
         finished_at -> Nullable<Timestamptz>,
+        expired_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// Imports of contacts.
+    contact_imports (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        status -> Text,
+        file_name -> Text,
+        file_bytes -> BigInt,
+        options -> Jsonb,
+        understood -> Nullable<Jsonb>,
+        fence -> BigInt,
+        attempts -> Integer,
+        read_bytes -> BigInt,
+        accepted -> BigInt,
+        rejected -> BigInt,
+        duplicates -> BigInt,
+        created -> BigInt,
+        updated -> BigInt,
+        unchanged -> BigInt,
+        error_code -> Nullable<Text>,
+        error -> Nullable<Text>,
+        created_by -> Text,
+        created_at -> Timestamptz,
+        started_at -> Nullable<Timestamptz>,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// Records that an import left out.
+    contact_import_rejects (import_id, line) {
+        import_id -> Uuid,
+        line -> BigInt,
+        code -> Text,
+        detail -> Text,
+        record -> Text,
+    }
+}
+
+diesel::table! {
+    /// Exports of contacts.
+    contact_exports (id) {
+        id -> Uuid,
+        workspace_id -> Uuid,
+        status -> Text,
+        filter -> Jsonb,
+        format -> Text,
+        has_bom -> Bool,
+        attempts -> Integer,
+        rows -> BigInt,
+        total -> Nullable<BigInt>,
+        file_name -> Nullable<Text>,
+        file_bytes -> Nullable<BigInt>,
+        link_key -> Bytea,
+        error_code -> Nullable<Text>,
+        error -> Nullable<Text>,
+        created_by -> Text,
+        created_at -> Timestamptz,
+        started_at -> Nullable<Timestamptz>,
+        ended_at -> Nullable<Timestamptz>,
+        expires_at -> Nullable<Timestamptz>,
     }
 }
 

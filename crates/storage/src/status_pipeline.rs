@@ -112,7 +112,9 @@ statement! {
     }
 }
 
-/// Reads how late statuses may be.
+/// Reads how late statuses may be. Nobody knows of a silent process whether it is dead or stands still, with
+/// statuses in its hands and at its door that came after its last sign of life: that is an outage which goes
+/// on, until the process is given up `given_up_after` that sign.
 ///
 /// # Errors
 ///
@@ -120,8 +122,10 @@ statement! {
 pub async fn read(
     conn: &mut AsyncPgConnection,
     now: DateTime<Utc>,
+    given_up_after: TimeDelta,
 ) -> Result<Lateness, StorageError> {
     let statement = Read { silent_since: now - SILENT, gone_since: now - GONE };
-    let (lanes, caught_up_to, failed_at, silent_at): Row = statement.get_result(conn).await?;
-    Ok(Lateness { lanes, caught_up_to, last_outage: failed_at.max(silent_at) })
+    let (lanes, caught_up_to, failed_at, silent_since): Row = statement.get_result(conn).await?;
+    let silent_until = silent_since.map(|since| now.min(since + given_up_after));
+    Ok(Lateness { lanes, caught_up_to, last_outage: failed_at.max(silent_until) })
 }

@@ -1,4 +1,4 @@
-//! The Graph API: sends a message and says what is certain about it afterwards.
+//! The Graph API: sends a message and says what is certain about it afterwards; manages templates.
 //!
 //! Invariant: [`SendOutcome::NotSent`] and [`SendOutcome::Rejected`] are only said when Meta can not
 //! have accepted the message. Whatever leaves a doubt is [`SendOutcome::Doubt`].
@@ -6,19 +6,23 @@
 mod answer;
 mod client;
 mod fence;
+mod manage;
 mod metrics;
 mod outcome;
 mod request;
+mod templates;
 
 use kernel::Retryable;
 use thiserror::Error;
 
 pub use self::answer::read_answer;
 pub use self::client::{GraphClient, GraphOptions};
+pub use self::manage::{CallError, Refusal};
 pub use self::outcome::{
     DoubtReason, GraphError, HeldBack, MessageStatus, NotSentReason, SendOutcome,
 };
 pub use self::request::{Content, Recipient, SendRequest};
+pub use self::templates::{CreatedTemplate, ListedTemplate, TemplatePage};
 
 /// The client can not be built.
 #[derive(Debug, Error)]

@@ -6,7 +6,9 @@ pub mod error_class;
 pub mod graph;
 mod json;
 pub mod outgoing;
+pub mod placeholder;
 pub mod signature;
+pub mod template;
 pub mod webhook;
 
 pub use self::error_class::ErrorClass;

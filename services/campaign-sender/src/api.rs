@@ -7,6 +7,7 @@
 //!
 //! [`Caller`]: service::Caller
 
+mod again;
 mod audience;
 mod campaigns;
 mod clones;

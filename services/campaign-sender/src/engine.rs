@@ -2,18 +2,20 @@
 //!
 //! A tick names a campaign to look at. Whoever takes it becomes the campaign's *driver*: it holds L5,
 //! freezes, feeds and waits, and ends when there is nothing to do for long; then the sweep finds the
-//! campaign when its time has come.
+//! campaign when its time has come. While it drives, `next_look_at` says when it will have looked again;
+//! when that has passed it is silent, and another one takes its place, without L5 while that lasts.
 //!
 //! Invariants:
 //! - two drivers of one campaign are a waste and no danger: each step locks rows and looks again;
-//! - a tick is acknowledged when a driver is at the campaign, here or in another process; `next_look_at`, which
-//!   that driver moves, is the moment at which the sweep makes good for one that died;
+//! - a tick is acknowledged when a driver is at the campaign, here or in another process, or the sweep will
+//!   find the campaign within seconds;
 //! - nothing is fed for a campaign that is not running, in quiet hours, or after its end.
 
 mod advance;
 mod consumer;
 mod drivers;
 mod ending;
+mod expiry;
 mod feeding;
 mod freezing;
 mod meters;
@@ -24,7 +26,7 @@ mod tick;
 
 use std::sync::Arc;
 
-use coordination::Locks;
+use coordination::{Limiter, Locks};
 use kernel::{Clock, Retryable};
 use messaging::{Broker, Consumer, ConsumerOptions, Family};
 use relay::Relay;
@@ -42,6 +44,7 @@ pub(crate) use self::tick::Ticks;
 pub(crate) struct Parts {
     pub(crate) db: Database,
     pub(crate) locks: Locks,
+    pub(crate) limiter: Limiter,
     pub(crate) sender: Sender,
     pub(crate) relay: Relay,
     pub(crate) clock: Arc<dyn Clock>,
@@ -92,6 +95,8 @@ pub(crate) fn start(life: &Life, broker: &Broker, parts: Parts) {
         consumer.run(stopping).await;
         Ok(())
     });
+    let expiry = expiry::run(db.clone(), Arc::clone(&clock), life.stopping());
+    life.spawn_vital("campaign expiry", expiry);
     let sweep = sweep::run(drivers, db.clone(), clock, life.stopping());
     life.spawn_vital("campaign sweep", sweep);
     life.spawn_vital("campaign recount", recount::run(db, life.stopping()));

@@ -13,6 +13,7 @@ mod announce;
 mod api;
 pub mod audience;
 mod engine;
+mod limit;
 mod store;
 pub mod template;
 mod upload;
@@ -78,6 +79,7 @@ pub fn start(life: &Life, dependencies: Dependencies) -> CampaignSender {
     let parts = Parts {
         db: db.clone(),
         locks,
+        limiter: limiter.clone(),
         sender: sender.clone(),
         relay: relay.clone(),
         clock: Arc::clone(&clock),

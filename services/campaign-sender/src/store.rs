@@ -4,6 +4,7 @@ mod change;
 
 pub(crate) mod campaigns;
 pub(crate) mod ending;
+pub(crate) mod expiry;
 pub(crate) mod feeding;
 pub(crate) mod freezing;
 pub(crate) mod log;

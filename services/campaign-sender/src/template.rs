@@ -4,24 +4,36 @@
 //! default after a bar: `{{name|friend}}`. What they stand for is frozen per person before the first
 //! message leaves; [`Template::render`] puts it in.
 
-mod placeholder;
 mod render;
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use service::problem::FieldError;
 
-pub use self::placeholder::{Placeholder, Source};
-pub use self::render::{Rendered, Unfit};
+use whatsapp::placeholder::{Piece, pieces};
 
-use self::placeholder::{Piece, pieces};
+pub use self::render::{Rendered, Unfit};
+pub use whatsapp::placeholder::{Placeholder, Source};
+
 use crate::audience::{error, escaped};
 
 /// Characters in a parameter at most: a template's whole body may have so many (Meta, template
 /// components, Nov 2025).
 pub const LONGEST: usize = 1_024;
+
+/// For how long Meta tries to deliver a message at most, and unless its template says otherwise (Meta,
+/// time to live, Nov 2025; templates for authentication have 10 minutes: say so).
+pub const LONGEST_LIFE: Duration = Duration::from_hours(30 * 24);
+
+/// What a template may say of it, in seconds: the shortest and the longest.
+const LIVES: RangeInclusive<i32> = 30..=2_592_000;
+
+/// A message is given up so long after its time: Meta's clock and its last status may be late.
+pub const MARGIN: Duration = Duration::from_hours(1);
 
 /// An approved template with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +46,10 @@ pub struct Template {
     /// What stands in its places.
     #[serde(default)]
     pub params: Params,
+    /// For how long Meta tries to deliver a message, if the template says so at Meta; -1 for
+    /// [`LONGEST_LIFE`], which holds without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_send_ttl_seconds: Option<i32>,
 }
 
 /// The parameters of a template, by component.
@@ -108,6 +124,13 @@ impl Template {
         let is_language = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !(2..=15).contains(&self.language.len()) || !self.language.chars().all(is_language) {
             errors.push(error("/language", "invalid", "A language is written en or en_US."));
+        }
+        if self.message_send_ttl_seconds.is_some_and(|ttl| ttl != -1 && !LIVES.contains(&ttl)) {
+            errors.push(error(
+                "/message_send_ttl_seconds",
+                "invalid",
+                "A message lives for 30 to 2,592,000 seconds; -1 is the longest.",
+            ));
         }
         for (pointer, value) in self.params() {
             check(&pointer, value, &mut errors);
@@ -207,6 +230,16 @@ mod tests {
         let names: Vec<_> = template.placeholders().iter().map(|p| p.source.clone()).collect();
         assert_eq!(names, [Source::Attribute("id".into()), Source::Name, Source::Phone]);
         assert_eq!(template.validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_life_is_one_that_meta_knows() {
+        for (ttl, is_right) in [(-1, true), (30, true), (2_592_000, true), (29, false), (0, false)]
+        {
+            let template = Template { message_send_ttl_seconds: Some(ttl), ..template(json!({})) };
+            assert_eq!(template.validate().is_ok(), is_right, "{ttl}");
+        }
+        assert_eq!(i64::from(*LIVES.end()), LONGEST_LIFE.as_secs().cast_signed());
     }
 
     #[test]

@@ -207,9 +207,8 @@ impl Desk {
             Policy::WhatsAppApi => self.defaults.whatsapp_api_per_minute,
             Policy::Webhook => self.defaults.webhook_per_minute,
             Policy::Bot => self.defaults.bot_per_minute,
-            Policy::TemplateSync | Policy::Pair | Policy::Response | Policy::Reminder => {
-                policy.spec().most
-            }
+            Policy::TemplateSync => self.defaults.template_sync_per_minute,
+            Policy::Pair | Policy::Response | Policy::Reminder => policy.spec().most,
         }
     }
 }

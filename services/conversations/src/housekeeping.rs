@@ -54,7 +54,7 @@ impl Housekeeping {
         let told = (*conn)
             .transaction(async |tx| {
                 let parked = statuses::take_parked(tx, MOST).await?;
-                let told = tell_steps(statuses::apply(tx, parked, now).await?);
+                let told = tell_steps(statuses::apply(tx, parked, &[], now).await?);
                 events::append(tx, &told, now).await?;
                 Ok::<_, StorageError>(told)
             })

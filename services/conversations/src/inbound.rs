@@ -5,6 +5,7 @@
 //! - a lock only saves work: what goes on without it waits at the ledger's row instead;
 //! - whatever is told onwards was promised in the same transaction.
 
+mod consent;
 mod lines;
 mod meters;
 mod read;
@@ -14,16 +15,20 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use contracts::inbound::WebhookEvent;
+use contracts::sync::SyncTick;
 use coordination::{BatchGuard, LockClass, LockError, LockName, Locks, Patience};
 use diesel_async::AsyncConnection;
 use kernel::{Clock, Retryable, chain};
-use messaging::{BatchHandler, Delivery, Family, Fault, Queue, Verdict};
+use messaging::{
+    BatchHandler, Delivery, Exchange, Family, Fault, Outgoing, Publisher, Queue, Verdict,
+};
 use relay::Relay;
 use storage::status_pipeline::{self, Pulse};
 use storage::{Database, StorageError};
 use telemetry::messages::{ALREADY_PROCESSED, CURRENTLY_PROCESSED};
 use thiserror::Error;
 use tracing::{Instrument, Span, debug, info, info_span};
+use uuid::Uuid;
 
 use self::lines::Lines;
 use self::meters::Meters;
@@ -64,6 +69,7 @@ pub(crate) struct Inbound {
     db: Database,
     locks: Locks,
     relay: Relay,
+    publisher: Publisher,
     clock: Arc<dyn Clock>,
     lines: Arc<Lines>,
     meters: Arc<Meters>,
@@ -88,11 +94,13 @@ impl Inbound {
         db: Database,
         locks: Locks,
         relay: Relay,
+        publisher: Publisher,
         clock: Arc<dyn Clock>,
         pulse: Pulse,
     ) -> Self {
         let lines = Arc::new(Lines::new(db.clone()));
-        Self { db, locks, relay, clock, lines, meters: Arc::new(Meters::register()), pulse }
+        let meters = Arc::new(Meters::register());
+        Self { db, locks, relay, publisher, clock, lines, meters, pulse }
     }
 
     async fn play(&self, batch: &[Delivery<WebhookEvent>]) -> Result<(), Fault> {
@@ -116,7 +124,19 @@ impl Inbound {
             }
         };
         tokio::join!(self.relay.publish(stored.events), release);
+        if stored.has_template_news {
+            self.hint_at_templates().await;
+        }
         Ok(())
+    }
+
+    /// A hint that is lost is made good by the sweep of template-sync.
+    async fn hint_at_templates(&self) {
+        let key = Family::SyncTemplates.routing_key(0);
+        let hint = Outgoing::of(Exchange::Lanes, key, Uuid::now_v7(), &SyncTick::default());
+        if let Err(error) = self.publisher.publish(hint).await {
+            debug!(error = %chain(&error), "news about templates left to the sweep");
+        }
     }
 
     async fn store(

@@ -55,7 +55,8 @@ pub fn start(life: &Life, dependencies: Dependencies) -> State {
     let Dependencies { db, broker, locks, relay, clock, settings, .. } = dependencies.clone();
     let (tasks, stopping) = (life.tasks(), life.stopping());
     let pulse = Pulse::start("conversations", db.clone(), Arc::clone(&clock), tasks, stopping);
-    let inbound = Inbound::new(db.clone(), locks, relay.clone(), Arc::clone(&clock), pulse);
+    let (hints, now) = (broker.publisher(), Arc::clone(&clock));
+    let inbound = Inbound::new(db.clone(), locks, relay.clone(), hints, now, pulse);
     for queues in shares(Family::Webhooks, settings.workers) {
         consume(&broker, "webhooks", queues, &settings, inbound.clone(), life);
     }

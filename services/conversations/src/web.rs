@@ -1,5 +1,5 @@
-//! The HTTP API: connections and Meta apps are made here, messages are sent; contacts, conversations,
-//! messages and events are read.
+//! The HTTP API: connections and Meta apps are made here, messages are sent; conversations, messages and
+//! events are read.
 //!
 //! Invariants: every handler takes its [`Caller`], asks for a scope, and passes the workspace to every
 //! query; what belongs to another workspace looks like what does not exist; a parameter that is not
@@ -8,14 +8,11 @@
 //! [`Caller`]: service::Caller
 
 mod connections;
-mod contacts;
 mod conversations;
 mod events;
 mod messages;
 mod meta_apps;
-mod time;
 mod values;
-mod version;
 
 use std::sync::Arc;
 
@@ -50,7 +47,6 @@ pub struct State {
 pub fn routes(config: &mut ServiceConfig) {
     connections::routes(config);
     meta_apps::routes(config);
-    contacts::routes(config);
     conversations::routes(config);
     messages::routes(config);
     events::routes(config);

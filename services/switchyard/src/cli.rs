@@ -2,6 +2,8 @@
 
 pub(crate) mod campaign;
 mod ops;
+pub(crate) mod template;
+pub(crate) mod transfer;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ pub(crate) use self::ops::{Acting, Limits, Locks, SetLimit, TakeLock};
 
 use crate::command::{
     campaign as campaigns, config, demo, doctor, keys, limits, locks, migrate, run, simulator,
+    template as templates, transfer as transfers,
 };
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
@@ -82,6 +85,12 @@ enum Command {
     Limits(Limits),
     /// Campaigns: how they go, and starting, stopping and following them
     Campaign(campaign::Campaign),
+    /// Templates: what Meta has, and fetching them
+    Template(template::Template),
+    /// Bring contacts in from a CSV, XLSX or NDJSON file, and follow it to its end
+    Import(transfer::Import),
+    /// Write contacts into a file, and fetch it
+    Export(transfer::Export),
     /// The settings in force
     #[command(subcommand)]
     Config(Config),
@@ -110,10 +119,14 @@ pub(crate) enum Which {
     WebhookIngest,
     /// Works webhooks off; serves connections, conversations, messages and events
     Conversations,
+    /// Serves contacts
+    Contacts,
     /// Answers by rules, and hands messages to Meta
     Chatbot,
     /// Works campaigns off, and hands their messages to Meta; serves campaigns
     CampaignSender,
+    /// Fetches templates from Meta, and acts upon what it tells of them; serves templates
+    TemplateSync,
     /// Serves what operators see and do: `/v1/ops`
     Console,
 }
@@ -125,8 +138,10 @@ impl Which {
             Self::All => "switchyard",
             Self::WebhookIngest => "webhook-ingest",
             Self::Conversations => "conversations",
+            Self::Contacts => "contacts",
             Self::Chatbot => "chatbot",
             Self::CampaignSender => "campaign-sender",
+            Self::TemplateSync => "template-sync",
             Self::Console => "console",
         }
     }
@@ -230,6 +245,9 @@ fn execute(command: Command, screen: Screen, talk: Talk) -> Result<Exit, Failure
         Command::Locks(locks) => once(talk, locks::locks(screen, locks)),
         Command::Limits(limits) => once(talk, limits::limits(screen, limits)),
         Command::Campaign(asked) => once(talk, campaigns::campaign(screen, asked)),
+        Command::Template(asked) => once(talk, templates::template(screen, asked)),
+        Command::Import(asked) => once(talk, transfers::import(screen, asked)),
+        Command::Export(asked) => once(talk, transfers::export(screen, asked)),
         Command::Config(Config::Show { sources }) => config::show(screen, sources),
         Command::Demo(options) => demo::demo(screen, talk, options),
         Command::Simulator { listen, webhook_url, seed } => {
@@ -274,6 +292,10 @@ mod tests {
             "switchyard doctor --json",
             "switchyard config show --sources",
             "switchyard run console",
+            "switchyard run template-sync",
+            "switchyard template ls --connection cnx_1 --status APPROVED --json",
+            "switchyard template show tpl_1",
+            "switchyard template sync cnx_1 --watch",
             "switchyard locks ls --held --class campaign_send --json",
             "switchyard locks show campaign_send:cmp_1",
             "switchyard locks release campaign_send:cmp_1 --owner 0123456789abcdef --reason stuck --confirm campaign_send:cmp_1",
@@ -287,6 +309,8 @@ mod tests {
             "switchyard campaign cancel cmp_1 --confirm Sale",
             "switchyard campaign retry-failed cmp_1 -n",
             "switchyard campaign recipients cmp_1 --status failed --error-code 131026 --csv",
+            "switchyard import people.csv --map phone=Mobile --on-conflict fill-empty --tag vip -n",
+            "switchyard export --tag vip --format xlsx --out people.xlsx --url http://h:1",
             "switchyard demo --exit --port 8080",
             "switchyard simulator --listen 127.0.0.1:0 --webhook-url http://127.0.0.1:8080/w",
         ] {
@@ -305,6 +329,8 @@ mod tests {
             "switchyard -q -v doctor",
             "switchyard locks release campaign_send:cmp_1",
             "switchyard limits set bot 10/min",
+            "switchyard import people.csv --map mobile=Mobile",
+            "switchyard import",
             "switchyard campaign ls --api-key swk_live_1",
             "switchyard campaign recipients cmp_1 --csv --limit 5",
             "switchyard limits set whatsapp_api 10/min --connection cnx_1 --key cnx_1 --reason both",

@@ -11,6 +11,8 @@ pub(crate) mod migrate;
 mod ops;
 pub(crate) mod run;
 pub(crate) mod simulator;
+pub(crate) mod template;
+pub(crate) mod transfer;
 
 use std::io;
 

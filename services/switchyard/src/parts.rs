@@ -87,17 +87,11 @@ impl Parts {
         sources: Vec<Source>,
     ) -> Result<Sender, Failure> {
         let Settings { sending, meta, limits, .. } = self.settings.as_ref();
-        let graph = GraphClient::new(&GraphOptions {
-            api_version: meta.api_version.clone(),
-            connect_timeout: meta.connect_timeout,
-            timeout: meta.timeout,
-            ..GraphOptions::new(meta.base_url.clone())
-        });
         let dependencies = SenderDependencies {
             db: self.db.clone(),
             sealer: self.sealer.clone(),
             limiter: self.coordination.limiter().clone(),
-            graph: Arc::new(graph.or_fix("correct meta.base_url, or install ca-certificates")?),
+            graph: self.graph()?,
             relay,
             clock: Arc::clone(&self.clock),
         };
@@ -116,6 +110,18 @@ impl Parts {
             sources,
         };
         Ok(Sender::start(dependencies, options, life.tasks(), life.stopping()))
+    }
+
+    /// A client of the Graph API.
+    pub(crate) fn graph(&self) -> Result<Arc<GraphClient>, Failure> {
+        let meta = &self.settings.meta;
+        let graph = GraphClient::new(&GraphOptions {
+            api_version: meta.api_version.clone(),
+            connect_timeout: meta.connect_timeout,
+            timeout: meta.timeout,
+            ..GraphOptions::new(meta.base_url.clone())
+        });
+        Ok(Arc::new(graph.or_fix("correct meta.base_url, or install ca-certificates")?))
     }
 
     /// What `/readyz` looks at. Whoever can work from memory says that `database` is optional.

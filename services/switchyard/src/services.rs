@@ -6,11 +6,13 @@ use std::sync::Arc;
 use actix_web::web::{Data, ServiceConfig};
 use campaign_sender::CampaignSender;
 use chatbot::Chatbot;
+use contacts::Contacts;
 use coordination::Coordination;
 use relay::Relay;
 use sending::Sender;
 use service::{Auth, Health, Life, Listener, Need, serve};
 use storage::send_ledger::Source;
+use template_sync::TemplateSync;
 use webhook_ingest::Ingest;
 
 use crate::cli::Which;
@@ -23,8 +25,10 @@ struct Routes {
     auth: Arc<Auth>,
     ingest: Option<Ingest>,
     conversations: Option<conversations::State>,
+    contacts: Option<Contacts>,
     chatbot: Option<Chatbot>,
     campaigns: Option<CampaignSender>,
+    templates: Option<TemplateSync>,
     console: Option<console::Desk>,
 }
 
@@ -62,8 +66,10 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         auth,
         ingest: None,
         conversations: None,
+        contacts: None,
         chatbot: None,
         campaigns: None,
+        templates: None,
         console: None,
     };
     if is_chosen(Which::WebhookIngest) {
@@ -77,12 +83,21 @@ async fn routes(life: &Life, parts: &Parts, which: Which) -> Result<Routes, Fail
         return Ok(routes);
     }
     let relay = parts.relay(life);
+    if is_chosen(Which::Contacts) {
+        routes.contacts = Some(contacts::start(life, of_contacts(parts, relay.clone())));
+    }
+    if is_chosen(Which::TemplateSync) {
+        let dependencies = of_templates(parts, relay.clone())?;
+        routes.templates = Some(template_sync::start(life, dependencies));
+    }
     let sources = match which {
         Which::All => Source::ALL.to_vec(),
         Which::Conversations => vec![Source::Agent, Source::Api],
         Which::Chatbot => vec![Source::Bot],
         Which::CampaignSender => vec![Source::Campaign],
-        Which::WebhookIngest | Which::Console => return Ok(routes),
+        Which::WebhookIngest | Which::Contacts | Which::TemplateSync | Which::Console => {
+            return Ok(routes);
+        }
     };
     let sender = parts.sender(life, relay.clone(), sources)?;
     if is_chosen(Which::Conversations) {
@@ -126,6 +141,17 @@ fn of_conversations(parts: &Parts, relay: Relay, sender: Sender) -> conversation
     }
 }
 
+fn of_contacts(parts: &Parts, relay: Relay) -> contacts::Dependencies {
+    contacts::Dependencies {
+        db: parts.db.clone(),
+        broker: parts.broker.clone(),
+        locks: parts.coordination.locks().clone(),
+        relay,
+        clock: Arc::clone(&parts.clock),
+        files: parts.settings.files.clone(),
+    }
+}
+
 fn of_chatbot(parts: &Parts, relay: Relay, sender: Sender) -> chatbot::Dependencies {
     chatbot::Dependencies {
         db: parts.db.clone(),
@@ -149,6 +175,20 @@ fn of_campaigns(parts: &Parts, relay: Relay, sender: Sender) -> campaign_sender:
         clock: Arc::clone(&parts.clock),
         options: campaign_sender::Options::from(parts.settings.as_ref()),
     }
+}
+
+fn of_templates(parts: &Parts, relay: Relay) -> Result<template_sync::Dependencies, Failure> {
+    Ok(template_sync::Dependencies {
+        db: parts.db.clone(),
+        broker: parts.broker.clone(),
+        locks: parts.coordination.locks().clone(),
+        limiter: parts.coordination.limiter().clone(),
+        graph: parts.graph()?,
+        sealer: parts.sealer.clone(),
+        relay,
+        clock: Arc::clone(&parts.clock),
+        options: template_sync::Options::from(parts.settings.as_ref()),
+    })
 }
 
 fn of_ingest(parts: &Parts) -> webhook_ingest::Dependencies {
@@ -195,11 +235,17 @@ impl Routes {
             config.app_data(Data::new(state.clone()));
             conversations::routes(config);
         }
+        if let Some(contacts) = &self.contacts {
+            contacts.routes(config);
+        }
         if let Some(chatbot) = &self.chatbot {
             chatbot.routes(config);
         }
         if let Some(campaigns) = &self.campaigns {
             campaigns.routes(config);
+        }
+        if let Some(templates) = &self.templates {
+            templates.routes(config);
         }
         if let Some(desk) = &self.console {
             config.app_data(Data::new(desk.clone()));

@@ -29,6 +29,10 @@ use crate::refusal::Refusal;
 /// the threads that serve requests.
 const LARGE_AT_WORK: usize = 8;
 
+/// Whoever waits longer for an answer may have gone, and come again at a time of their own. Meta does not
+/// say how long it waits; the broker has two seconds (`amqp.publish_timeout`).
+const LATE: Duration = Duration::from_secs(3);
+
 /// Everything a POST passes through.
 pub(crate) struct Door {
     directory: Arc<Directory>,
@@ -215,7 +219,11 @@ pub(crate) async fn receive(
     };
     match taken.instrument(span).await {
         Ok(()) => {
-            door.meters.took(begun.elapsed());
+            let took = begun.elapsed();
+            door.meters.took(took);
+            if took > LATE {
+                door.pulse.failed();
+            }
             HttpResponse::Ok().finish()
         }
         Err(refusal) => {

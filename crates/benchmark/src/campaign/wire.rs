@@ -1,4 +1,7 @@
-//! A wire to PostgreSQL that counts the statements that go over it.
+//! A wire to a server that counts what is asked over it.
+
+mod postgres;
+mod redis;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -11,45 +14,58 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use url::Url;
 
-/// Version 3.0 of the protocol: from here on each message has a letter.
-const STARTUP: u32 = 196_608;
+/// What a client says, cut into requests.
+trait Frames: Default + Send + 'static {
+    /// How many requests that count are complete with these bytes.
+    fn complete(&mut self, bytes: &[u8]) -> u64;
+}
 
 /// Listens until it is dropped.
 pub(super) struct Wire {
     url: Url,
-    statements: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
     _listener: JoinSet<anyhow::Result<()>>,
 }
 
 impl Wire {
-    pub(super) async fn to(database: &Url) -> anyhow::Result<Self> {
-        let host = database.host_str().context("the database has no host")?.to_owned();
-        let port = database.port().unwrap_or(5432);
+    /// Counts the statements that a database runs.
+    pub(super) async fn to_postgres(url: &Url) -> anyhow::Result<Self> {
+        Self::to::<postgres::Frames>(url, 5432).await
+    }
+
+    /// Counts the calls of Redis; a script is one, whatever it does there.
+    pub(super) async fn to_redis(url: &Url) -> anyhow::Result<Self> {
+        Self::to::<redis::Frames>(url, 6379).await
+    }
+
+    async fn to<F: Frames>(server: &Url, default_port: u16) -> anyhow::Result<Self> {
+        let host = server.host_str().context("the server has no host")?.to_owned();
+        let port = server.port().unwrap_or(default_port);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let mut url = database.clone();
+        let mut url = server.clone();
         url.set_host(Some("127.0.0.1")).context("the wire's host")?;
         let bound = listener.local_addr()?.port();
         url.set_port(Some(bound)).ok().context("the wire's port")?;
-        let statements = Arc::new(AtomicU64::new(0));
+        let requests = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(listener, host, port, Arc::clone(&statements)));
-        Ok(Self { url, statements, _listener: tasks })
+        tasks.spawn(listen::<F>(listener, host, port, Arc::clone(&requests)));
+        Ok(Self { url, requests, _listener: tasks })
     }
 
     pub(super) const fn url(&self) -> &Url {
         &self.url
     }
 
-    pub(super) fn statements(&self) -> u64 {
-        self.statements.load(Ordering::Relaxed)
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 }
 
-async fn listen(
+async fn listen<F: Frames>(
     listener: TcpListener,
     host: String,
     port: u16,
-    statements: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
 ) -> anyhow::Result<()> {
     let mut wires = JoinSet::new();
     loop {
@@ -59,7 +75,7 @@ async fn listen(
         server.set_nodelay(true)?;
         let (from_client, mut to_client) = client.into_split();
         let (mut from_server, to_server) = server.into_split();
-        wires.spawn(count(from_client, to_server, Arc::clone(&statements)));
+        wires.spawn(count::<F>(from_client, to_server, Arc::clone(&requests)));
         wires.spawn(async move {
             tokio::io::copy(&mut from_server, &mut to_client).await?;
             Ok(())
@@ -67,84 +83,19 @@ async fn listen(
     }
 }
 
-async fn count(
+async fn count<F: Frames>(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    statements: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
 ) -> anyhow::Result<()> {
-    let mut frames = Frames::default();
+    let mut frames = F::default();
     let mut chunk = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut chunk).await?;
         let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else {
             return Ok(());
         };
-        statements.fetch_add(frames.executed(bytes), Ordering::Relaxed);
+        requests.fetch_add(frames.complete(bytes), Ordering::Relaxed);
         to.write_all(bytes).await?;
-    }
-}
-
-/// What a client says, cut into messages.
-#[derive(Default)]
-struct Frames {
-    begun: Vec<u8>,
-    is_started: bool,
-}
-
-impl Frames {
-    /// How many statements are run by what is complete with these bytes.
-    fn executed(&mut self, bytes: &[u8]) -> u64 {
-        self.begun.extend_from_slice(bytes);
-        let mut executed = 0;
-        while let Some((letter, length)) = self.first() {
-            if self.begun.len() < length {
-                break;
-            }
-            self.begun.drain(..length);
-            executed += u64::from(matches!(letter, Some(b'E' | b'Q')));
-        }
-        executed
-    }
-
-    /// The first message's letter and whole length, once they are known.
-    fn first(&mut self) -> Option<(Option<u8>, usize)> {
-        if self.is_started {
-            let (letter, rest) = self.begun.split_first()?;
-            let length = u32::from_be_bytes(*rest.first_chunk()?);
-            return Some((Some(*letter), usize::try_from(length).ok()?.checked_add(1)?));
-        }
-        let (length, rest) = self.begun.split_first_chunk()?;
-        let version = u32::from_be_bytes(*rest.first_chunk()?);
-        self.is_started = version == STARTUP;
-        Some((None, usize::try_from(u32::from_be_bytes(*length)).ok()?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(letter: u8, body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
-        [&[letter], length.as_slice(), body].concat()
-    }
-
-    #[test]
-    fn statements_are_counted_wherever_the_bytes_are_cut() {
-        let startup = [8_u32.to_be_bytes(), STARTUP.to_be_bytes()].concat();
-        let said = [
-            startup,
-            frame(b'Q', b"BEGIN\0"),
-            frame(b'P', b"EEEE"),
-            frame(b'B', b"QQ"),
-            frame(b'E', b"\0\0\0\0\0"),
-            frame(b'S', b""),
-        ]
-        .concat();
-        for cut in 0..said.len() {
-            let mut frames = Frames::default();
-            let (head, tail) = said.split_at(cut);
-            assert_eq!(frames.executed(head) + frames.executed(tail), 2, "cut at {cut}");
-        }
     }
 }

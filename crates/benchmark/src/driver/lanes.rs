@@ -58,7 +58,7 @@ impl Sender {
     /// How long to wait before the next try; `None` once a slot was used.
     async fn paced(&self, limit: &Limit) -> Option<Duration> {
         match self.pacer.slot(limit, None, Share::NONE).await {
-            Ok(slot) => (!slot.spend()).then_some(Duration::ZERO),
+            Ok(slot) => (!slot.spend().await).then_some(Duration::ZERO),
             Err(parked) => Some(parked.after),
         }
     }

@@ -1,15 +1,19 @@
 //! Hands a connection's slots to those who wait for them: few questions to Redis, fair turns.
 //!
-//! One task for each process and connection reserves slots for those who wait, at most eight of the
-//! future at a time, and gives them out in order within a lane, campaigns in turns. Invariants:
-//! - a slot is used within a quarter of a second of its time or not at all;
-//! - an unused slot is given back; a process that dies or is paused loses eight at most;
+//! One task for each process and connection reserves slots for those who wait, a little ahead, and
+//! gives them out in order within a lane, campaigns in turns. Whoever gets one a moment before its time
+//! prepares its use meanwhile. Invariants:
+//! - a slot is used at its time or within a quarter of a second after, or not at all;
+//! - an unused slot is given back; a process that dies or is paused loses eight, or those of 100 ms if
+//!   they are more;
 //! - who is cancelled while waiting leaves nothing behind.
 
 mod line;
 mod queue;
 
 use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +25,10 @@ use tokio_util::task::TaskTracker;
 use super::{Limit, Limiter, Permit};
 use crate::registry::{LimitName, Policy};
 use kernel::ids::CampaignId;
+
+/// How long before its time a slot is handed out: enough to claim what it is for, so that the use is
+/// in time and not in a bunch with others.
+const LEAD: Duration = Duration::from_millis(40);
 
 /// Whose turns a message takes in the campaigns' lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,26 +54,53 @@ pub struct Parked {
     pub by: Policy,
 }
 
-/// The right to send one message now. Dropped unused, it is given back.
-#[derive(Debug)]
+/// The right to send one message at its time. Dropped unused, it is given back.
 #[must_use]
 pub struct Slot {
     /// `None` once it was used.
     permit: Option<Permit>,
     at: Instant,
     until: Instant,
+    line: LimitName,
+    limiter: Limiter,
     back: mpsc::UnboundedSender<Event>,
 }
 
 impl Slot {
-    /// Uses the slot, if it is still good: a process that was paused gets `false` and asks again.
-    #[must_use]
-    pub fn spend(mut self) -> bool {
-        let is_good = Instant::now() <= self.until;
+    fn new(
+        permit: Permit,
+        good: Range<Instant>,
+        line: &LimitName,
+        limiter: &Limiter,
+        back: &mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let (line, limiter, back) = (line.clone(), limiter.clone(), back.clone());
+        Self { permit: Some(permit), at: good.start, until: good.end, line, limiter, back }
+    }
+
+    /// Waits for the slot's time, 40 ms at most, and uses it, if it is still good: where the process
+    /// was paused or the connection throttled meanwhile it is `false`, and who sends asks again.
+    pub async fn spend(mut self) -> bool {
+        sleep_until(self.at).await;
+        let is_good = self.is_good();
         if is_good {
             self.permit = None;
         }
         is_good
+    }
+
+    fn is_good(&self) -> bool {
+        let now = Instant::now();
+        now <= self.until && self.limiter.shared.denials.pause(&self.line, now).is_none()
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("permit", &self.permit)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,8 +147,8 @@ impl Pacer {
         Self { shared: Arc::new(Lines { limiter, tasks, by_name: Mutex::default() }) }
     }
 
-    /// Waits for the next slot of `line`, a connection's limit with its lane, and of `own`, the
-    /// message's own limit, if it has one.
+    /// Waits until the next slot of `line`, a connection's limit with its lane, and of `own`, the
+    /// message's own limit, if it has one, is near: [`Slot::spend`] waits for the rest.
     ///
     /// # Errors
     ///
@@ -134,10 +169,8 @@ impl Pacer {
                 return Err(Parked { after: Duration::from_secs(1), by: line.policy() });
             };
             let slot = answer?;
-            sleep_until(slot.at).await;
-            let now = Instant::now();
-            let is_paused = self.shared.limiter.shared.denials.pause(&line.name, now).is_some();
-            if now <= slot.until && !is_paused {
+            sleep_until(slot.at.checked_sub(LEAD).unwrap_or(slot.at)).await;
+            if slot.is_good() {
                 return Ok(slot);
             }
         }

@@ -27,7 +27,7 @@ fn line(connection: ConnectionId, most: u32, lane: Lane) -> Limit {
 async fn work(pacer: Pacer, line: Limit, share: Share, stop: Arc<AtomicBool>) -> u32 {
     let mut used = 0;
     while !stop.load(Ordering::Relaxed) {
-        used += u32::from(pacer.slot(&line, None, share).await.unwrap().spend());
+        used += u32::from(pacer.slot(&line, None, share).await.unwrap().spend().await);
     }
     used
 }
@@ -37,7 +37,7 @@ async fn chat(pacer: Pacer, line: Limit, stop: Arc<AtomicBool>) -> Vec<Duration>
     let mut waits = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let start = Instant::now();
-        assert!(pacer.slot(&line, None, Share::NONE).await.unwrap().spend());
+        assert!(pacer.slot(&line, None, Share::NONE).await.unwrap().spend().await);
         waits.push(start.elapsed());
         sleep(Duration::from_millis(60)).await;
     }
@@ -120,7 +120,7 @@ async fn a_slot_that_was_not_used_is_given_back() {
     drop(slots);
     until("all are given back", async || here.limiter().show(&line).await.unwrap().used == 0).await;
     for _ in 0..10 {
-        assert!(pacer.slot(&line, None, Share::NONE).await.unwrap().spend());
+        assert!(pacer.slot(&line, None, Share::NONE).await.unwrap().spend().await);
     }
     assert_eq!(here.limiter().show(&line).await.unwrap().used, 10);
 }
@@ -132,7 +132,7 @@ async fn who_gives_up_waiting_leaves_nothing_behind() {
     let window = Duration::from_millis(600);
     let line = line(ConnectionId::new(), 2, Lane::Agent).per(window);
     for _ in 0..2 {
-        assert!(pacer.slot(&line, None, Share::NONE).await.unwrap().spend());
+        assert!(pacer.slot(&line, None, Share::NONE).await.unwrap().spend().await);
     }
     for _ in 0..5 {
         let waiting = pacer.slot(&line, None, Share::NONE);
@@ -143,7 +143,7 @@ async fn who_gives_up_waiting_leaves_nothing_behind() {
     let start = Instant::now();
     let last = pacer.slot(&line, None, Share::NONE).await.unwrap();
     assert!(start.elapsed() < Duration::from_millis(1_700), "{:?}", start.elapsed());
-    assert!(last.spend());
+    assert!(last.spend().await);
 }
 
 #[tokio::test]
@@ -172,11 +172,11 @@ async fn a_message_to_a_full_pair_is_parked_and_the_next_one_goes() {
     let connection = ConnectionId::new();
     let line = line(connection, 100, Lane::Chatbot);
     let pair = |person: &str| Limit::of(LimitName::Pair(connection, WaId::new(person))).at_most(1);
-    assert!(pacer.slot(&line, Some(&pair("1")), Share::NONE).await.unwrap().spend());
+    assert!(pacer.slot(&line, Some(&pair("1")), Share::NONE).await.unwrap().spend().await);
     let parked = pacer.slot(&line, Some(&pair("1")), Share::NONE).await.unwrap_err();
     assert_eq!(parked.by, Policy::Pair);
     assert!(parked.after > Duration::from_secs(59), "{parked:?}");
-    assert!(pacer.slot(&line, Some(&pair("2")), Share::NONE).await.unwrap().spend());
+    assert!(pacer.slot(&line, Some(&pair("2")), Share::NONE).await.unwrap().spend().await);
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn a_stopped_campaign_is_parked_and_a_throttled_line_pauses() {
     let start = Instant::now();
     here.limiter().feedback(connection, throttled).await;
     let agent = line(connection, 100, Lane::Agent);
-    assert!(pacer.slot(&agent, None, Share::NONE).await.unwrap().spend());
+    assert!(pacer.slot(&agent, None, Share::NONE).await.unwrap().spend().await);
     assert!(start.elapsed() >= Duration::from_millis(490), "{:?}", start.elapsed());
 }
 
@@ -209,9 +209,8 @@ async fn slots_go_on_when_redis_dies_and_when_it_comes_back() {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         loop {
-            if worker.slot(&line, None, Share::NONE).await.is_ok_and(coordination::Slot::spend) {
-                counted.fetch_add(1, Ordering::Relaxed);
-            }
+            let Ok(slot) = worker.slot(&line, None, Share::NONE).await else { continue };
+            counted.fetch_add(u32::from(slot.spend().await), Ordering::Relaxed);
         }
     });
     let more = async |what: &str| {

@@ -42,7 +42,7 @@ const fn usual(code: i64) -> u16 {
         0 | 190 => 401,
         10 | 200..=299 | 368 | 130_497 | 131_005 | 131_031 => 403,
         132_001 => 404,
-        4 | 80_007 | 130_429 | 131_048 | 131_056 => 429,
+        4 | 80_007 | 80_008 | 130_429 | 131_048 | 131_056 => 429,
         1 | 3 | 131_000 | 131_016 | 131_057 => 500,
         2 | 133_004 => 503,
         _ => 400,
@@ -51,6 +51,10 @@ const fn usual(code: i64) -> u16 {
 
 const fn words(code: i64) -> (&'static str, &'static str) {
     match code {
+        1 => (
+            "Please reduce the amount of data you're asking for, then retry your request",
+            "The page is too large.",
+        ),
         2 => ("Service temporarily unavailable", "Retry your request later."),
         4 => ("Application request limit reached", "The app has reached its request limit."),
         100 => ("Invalid parameter", "The request is missing a parameter or has a wrong one."),
@@ -58,6 +62,15 @@ const fn words(code: i64) -> (&'static str, &'static str) {
         80_007 => {
             ("Rate limit issues", "The WhatsApp Business Account has reached its rate limit.")
         }
+        80_008 => (
+            "There have been too many calls to this WhatsApp Business account",
+            "Wait a bit and try again.",
+        ),
+        131_059 => ("Invalid cursor", "The cursor has expired. Start over."),
+        2_388_024 => (
+            "Content in this language already exists",
+            "There is already content in this language for this template.",
+        ),
         130_429 => ("Rate limit hit", "Cloud API message throughput has been reached."),
         131_000 => ("Something went wrong", "Message failed to send due to an unknown error."),
         131_008 => ("Required parameter is missing", "A required parameter is missing."),

@@ -49,6 +49,11 @@ families! {
     Chatbots = "chatbots", 4 lanes, hears contracts::names::event::MESSAGE_RECEIVED;
     /// Campaigns that should be looked at now.
     Campaigns = "campaigns", 0 lanes;
+    /// Imports and exports that should be looked at now.
+    Sync = "sync", 0 lanes;
+    /// Template syncs, and news about templates, that should be looked at now: apart from the
+    /// others, so that a long import delays none of them.
+    SyncTemplates = "sync.templates", 0 lanes;
 }
 
 impl Family {

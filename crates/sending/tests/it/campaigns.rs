@@ -131,7 +131,9 @@ async fn hear_of_all(world: &World) {
         .collect();
     let mut conn = world.db.database().connection().await.unwrap();
     (*conn)
-        .transaction(async |tx| Ok::<_, StorageError>(statuses::apply(tx, updates, now()).await?))
+        .transaction(async |tx| {
+            Ok::<_, StorageError>(statuses::apply(tx, updates, &[], now()).await?)
+        })
         .await
         .unwrap();
 }

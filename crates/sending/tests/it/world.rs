@@ -87,9 +87,12 @@ pub(crate) async fn with_sender(setup: Setup, test: impl AsyncFnOnce(&World)) {
     let outcome = AssertUnwindSafe(test(&world)).catch_unwind().await;
     world.stop.cancel();
     stop_broker.cancel();
-    drop((coordination, world));
+    // What is on its way is still written down: the database and Meta go last.
+    let World { db, meta, sender, .. } = world;
+    drop((coordination, sender));
     tasks.close();
     tasks.wait().await;
+    drop((db, meta));
     Broker::delete_topology(&options()).await.unwrap();
     if let Err(panic) = outcome {
         resume_unwind(panic);

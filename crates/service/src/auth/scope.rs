@@ -108,6 +108,8 @@ scopes! {
     MessagesSend "messages:send" [Agent];
     /// See templates.
     TemplatesRead "templates:read" [Viewer Agent Marketer Operator];
+    /// Make, change and delete templates at Meta.
+    TemplatesWrite "templates:write" [Marketer];
     /// Fetch templates from Meta.
     TemplatesSync "templates:sync" [Marketer Operator];
     /// See campaigns.

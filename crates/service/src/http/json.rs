@@ -37,6 +37,29 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     }
 }
 
+/// A body that may be left out, as a handler's argument: an empty one is `None`.
+#[derive(Clone, Copy, Debug)]
+pub struct MaybeJson<T>(pub Option<T>);
+
+impl<T: DeserializeOwned + 'static> FromRequest for MaybeJson<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let checked = check_headers(request.headers());
+        let payload = payload.take();
+        async move {
+            let body = read(payload).await?;
+            if body.is_empty() {
+                return Ok(Self(None));
+            }
+            checked?;
+            parse(&body).map(|body| Self(Some(body)))
+        }
+        .boxed_local()
+    }
+}
+
 pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let kind = text(CONTENT_TYPE).and_then(|kind| kind.split(';').next()).unwrap_or_default();

@@ -71,6 +71,8 @@ pub struct Page<T> {
     data: Vec<T>,
     has_more: bool,
     next_cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<i64>,
 }
 
 impl<T> Page<T> {
@@ -86,7 +88,14 @@ impl<T> Page<T> {
         rows.truncate(limit.get());
         let last = rows.last().filter(|_| has_more);
         let next_cursor = last.and_then(|row| Cursor(key(row)).text());
-        Self { object: "list", data: rows.into_iter().map(show).collect(), has_more, next_cursor }
+        let data = rows.into_iter().map(show).collect();
+        Self { object: "list", data, has_more, next_cursor, count: None }
+    }
+
+    /// Adds how many things there are on all pages, for whoever asked (`?count=`).
+    #[must_use]
+    pub fn counted(self, count: Option<i64>) -> Self {
+        Self { count, ..self }
     }
 }
 

@@ -26,6 +26,8 @@ pub enum End {
     Skipped(String),
     /// Nobody knows whether Meta took it.
     Uncertain,
+    /// Meta took it, and nobody heard of it while it lived: dropped, as far as is known.
+    Expired,
 }
 
 /// A first step of an accepted message: counted beside its end.
@@ -51,6 +53,7 @@ impl End {
             "accepted" => Some(Self::Accepted),
             "failed" => Some(Self::Failed(code.unwrap_or(0))),
             "unknown" => Some(Self::Uncertain),
+            "expired" => Some(Self::Expired),
             "cancelled" => Some(Self::Skipped(CANCELLED.to_owned())),
             _ => None,
         }
@@ -62,6 +65,7 @@ impl End {
             Self::Failed(code) => ("failed", code.to_string()),
             Self::Skipped(reason) => ("skipped", reason.clone()),
             Self::Uncertain => ("uncertain", String::new()),
+            Self::Expired => ("expired", String::new()),
         }
     }
 }

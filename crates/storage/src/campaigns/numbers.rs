@@ -26,13 +26,16 @@ pub struct Numbers {
     pub skipped: BTreeMap<String, i64>,
     /// Nobody knows whether Meta took them; they wait for a person.
     pub uncertain: i64,
+    /// Taken by Meta and dropped when their time to live was over, as far as is known.
+    pub expired: i64,
     /// Of all: how many left Meta.
     pub sent: i64,
     /// Of all: how many reached a phone.
     pub delivered: i64,
     /// Of all: how many were read.
     pub read: i64,
-    /// Of all: how many were answered.
+    /// Of all: how many were answered: the person wrote in the thread after Meta had taken the message, within
+    /// 30 days, and before another campaign wrote to them there.
     pub replied: i64,
 }
 
@@ -44,7 +47,7 @@ impl Numbers {
 
     /// Who is neither pending nor in flight.
     pub fn ended(&self) -> i64 {
-        self.accepted + self.failed() + self.skipped() + self.uncertain
+        self.accepted + self.failed() + self.skipped() + self.uncertain + self.expired
     }
 
     /// Failed for whatever reason.
@@ -58,13 +61,10 @@ impl Numbers {
     }
 
     /// Whether the kept numbers are what [`recount`] found. Why a campaign's messages were
-    /// cancelled is not written on them, and answers are not recounted.
+    /// cancelled is not written on them.
     pub fn agrees_with(&self, recounted: &Self) -> bool {
-        let comparable = |numbers: &Self| Self {
-            skipped: numbers.cancelled_as_one(),
-            replied: 0,
-            ..numbers.clone()
-        };
+        let comparable =
+            |numbers: &Self| Self { skipped: numbers.cancelled_as_one(), ..numbers.clone() };
         comparable(self) == comparable(recounted)
     }
 
@@ -88,6 +88,7 @@ impl Numbers {
             "failed" => *self.failed.entry(reason.parse().unwrap_or(0)).or_default() += n,
             "skipped" => *self.skipped.entry(reason).or_default() += n,
             "uncertain" => self.uncertain += n,
+            "expired" => self.expired += n,
             "sent" => self.sent += n,
             "delivered" => self.delivered += n,
             "read" => self.read += n,
@@ -131,7 +132,7 @@ pub async fn numbers(
 statement! {
     Recount(id: Uuid) -> (Text, Text, BigInt) {
         "WITH r AS MATERIALIZED (SELECT r.skip_reason, m.state, m.error_code, m.sent_at, m.delivered_at, \
-            m.read_at FROM campaign_recipients r LEFT JOIN outbound_messages m ON m.id = r.id \
+            m.read_at, m.replied_at FROM campaign_recipients r LEFT JOIN outbound_messages m ON m.id = r.id \
             WHERE r.campaign_id = " [id: sql_types::Uuid] ") \
          SELECT 'total', '', count(*) FROM r \
          UNION ALL SELECT 'skipped', skip_reason, count(*) FROM r \
@@ -146,6 +147,7 @@ statement! {
          UNION ALL SELECT 'delivered', '', count(*) FROM r \
             WHERE COALESCE(delivered_at, read_at) IS NOT NULL \
          UNION ALL SELECT 'read', '', count(*) FROM r WHERE read_at IS NOT NULL \
+         UNION ALL SELECT 'replied', '', count(*) FROM r WHERE replied_at IS NOT NULL \
          UNION ALL SELECT 'skipped', state, sum(size)::bigint FROM campaign_chunks \
             WHERE campaign_id = " [id: sql_types::Uuid] " AND state IN ('cancelled', 'too_late') GROUP BY state"
     }

@@ -111,7 +111,7 @@ statement! {
     Pause(ids: Vec<Uuid>, codes: Vec<&'static str>, reasons: Vec<String>, now: DateTime<Utc>)
     -> (sql_types::Uuid, sql_types::Uuid, sql_types::Uuid) {
         "UPDATE campaigns c SET status = 'paused', reason_code = s.code, reason = s.reason, \
-         waits_for = NULL, updated_at = " [now: Timestamptz] " FROM unnest("
+         waits_for = NULL, version = c.version + 1, updated_at = " [now: Timestamptz] " FROM unnest("
         [ids: Array<sql_types::Uuid>] ", " [codes: Array<Text>] ", " [reasons: Array<Text>]
         ") AS s (id, code, reason) WHERE c.id = s.id AND c.status = 'running' \
          RETURNING c.id, c.workspace_id, c.connection_id"

@@ -1,11 +1,11 @@
-//! What people and programs write down about a contact: name, tags, attributes, consent.
+//! What people and programs write down about a contact: name, tags, attributes.
 //!
 //! Invariants: a number has one contact, however many make it at once; `updated_at` never takes the
 //! same value twice here, so it names a version.
 
 use chrono::{DateTime, Utc};
 use diesel::OptionalExtension as _;
-use diesel::sql_types::{self, Array, Bool, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{self, Array, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::ids::{ContactId, WorkspaceId};
 use kernel::{WaId, statement};
@@ -24,15 +24,6 @@ pub struct Changes {
     pub tags: Option<Vec<String>>,
     /// Attributes to set; one that is `null` is forgotten, one that is not named stays.
     pub attributes: Option<Map<String, Value>>,
-}
-
-/// Whether campaigns may write to a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
-    /// They may.
-    Given,
-    /// They may not.
-    Withdrawn,
 }
 
 /// The columns of a [`Contact`], in its order.
@@ -102,17 +93,6 @@ statement! {
     }
 }
 
-// A consent that is so already keeps its time.
-statement! {
-    SetConsent(id: Uuid, workspace: Uuid, opted_out_at: Option<DateTime<Utc>>, now: DateTime<Utc>)
-    -> () {
-        "UPDATE contacts SET opted_out_at = " [opted_out_at: Nullable<Timestamptz>]
-        ", updated_at = GREATEST(" [now: Timestamptz] ", updated_at + interval '1 microsecond') \
-         WHERE workspace_id = " [workspace: sql_types::Uuid] " AND id = " [id: sql_types::Uuid]
-        " AND (opted_out_at IS NULL) <> (" [opted_out_at: Nullable<Timestamptz>] " IS NULL)"
-    }
-}
-
 /// Changes the contact with this number, and makes it when there is none; `true` says it is new.
 ///
 /// # Errors
@@ -169,25 +149,40 @@ pub async fn change(
     Ok(statement.get_result(conn).await.optional()?)
 }
 
-/// Writes down whether campaigns may write to a contact, as of `now`; `None` when there is no such
-/// contact in the workspace. What is so already stays, with the time since when.
+// Worked out of the row itself, so that of two at once none is lost. Who has the tags already keeps the version.
+statement! {
+    Tag(id: Uuid, workspace: Uuid, adds: Vec<String>, removes: Vec<String>, most: i32, now: DateTime<Utc>)
+    -> () {
+        "UPDATE contacts c SET tags = ARRAY(SELECT DISTINCT t.tag COLLATE \"C\" FROM unnest(c.tags || "
+        [adds: Array<Text>] ") AS t (tag) WHERE t.tag <> ALL(" [removes: Array<Text>]
+        ") ORDER BY 1), updated_at = GREATEST(" [now: Timestamptz]
+        ", c.updated_at + interval '1 microsecond') WHERE c.workspace_id = "
+        [workspace: sql_types::Uuid] " AND c.id = " [id: sql_types::Uuid]
+        " AND (NOT c.tags @> " [adds: Array<Text>] " OR c.tags && " [removes: Array<Text>]
+        ") AND cardinality(c.tags || " [adds: Array<Text>] ") <= " [most: Integer]
+    }
+}
+
+/// Tags of a contact, at most; more is a mistake in a program.
+pub const MOST_TAGS: usize = 50;
+
+/// Adds tags to a contact and takes tags off it, whatever others do to it meanwhile; `None` when there is
+/// no such contact. Nothing is added where there would be more than [`MOST_TAGS`].
 ///
 /// # Errors
 ///
 /// Whatever PostgreSQL reports.
-pub async fn consent(
+pub async fn tag(
     conn: &mut AsyncPgConnection,
     workspace: WorkspaceId,
     id: ContactId,
-    consent: Consent,
+    adds: Vec<String>,
+    removes: Vec<String>,
     now: DateTime<Utc>,
 ) -> Result<Option<Contact>, StorageError> {
-    let statement = SetConsent {
-        id: id.as_uuid(),
-        workspace: workspace.as_uuid(),
-        opted_out_at: (consent == Consent::Withdrawn).then_some(now),
-        now,
-    };
-    statement.execute(conn).await?;
+    let most =
+        if adds.is_empty() { i32::MAX } else { i32::try_from(MOST_TAGS).unwrap_or(i32::MAX) };
+    let (uuid, owner) = (id.as_uuid(), workspace.as_uuid());
+    Tag { id: uuid, workspace: owner, adds, removes, most, now }.execute(conn).await?;
     find(conn, workspace, id).await
 }

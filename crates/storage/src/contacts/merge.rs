@@ -48,6 +48,7 @@ statement! {
          bot_sequence = CASE WHEN k.bot_sequence >= k.last_sequence \
              THEN k.last_sequence + g.bot_sequence ELSE k.bot_sequence END, \
          customer_wrote_at = GREATEST(k.customer_wrote_at, g.customer_wrote_at), \
+         campaign_message_id = COALESCE(k.campaign_message_id, g.campaign_message_id), \
          created_at = LEAST(k.created_at, g.created_at), updated_at = " [now: Timestamptz]
         " FROM conversations g WHERE g.connection_id = k.connection_id \
          AND g.contact_id = " [goes: sql_types::Uuid]
@@ -75,7 +76,8 @@ statement! {
     Unite(keeps: Uuid, goes: Uuid, now: DateTime<Utc>) -> () {
         "UPDATE contacts k SET name = COALESCE(k.name, g.name), attributes = g.attributes || k.attributes, \
          tags = ARRAY(SELECT DISTINCT t.tag COLLATE \"C\" FROM unnest(k.tags || g.tags) AS t (tag) ORDER BY 1), \
-         opted_out_at = LEAST(k.opted_out_at, g.opted_out_at), updated_at = GREATEST("
+         opted_out_at = LEAST(k.opted_out_at, g.opted_out_at), \
+         consent_said_at = GREATEST(k.consent_said_at, g.consent_said_at), updated_at = GREATEST("
         [now: Timestamptz] ", k.updated_at + interval '1 microsecond') FROM contacts g WHERE g.id = "
         [goes: sql_types::Uuid] " AND k.id = " [keeps: sql_types::Uuid]
     }
@@ -83,10 +85,21 @@ statement! {
 
 // Frozen recipients of campaigns keep the contact they were frozen with; from here they find the person.
 statement! {
-    Remember(keeps: Uuid, goes: Uuid) -> () {
-        "WITH moved AS (UPDATE contact_merges SET kept = " [keeps: sql_types::Uuid] " WHERE kept = "
-        [goes: sql_types::Uuid] ") INSERT INTO contact_merges (gone, kept) VALUES ("
-        [goes: sql_types::Uuid] ", " [keeps: sql_types::Uuid] ")"
+    Remember(keeps: Uuid, goes: Uuid, now: DateTime<Utc>) -> () {
+        "WITH moved AS (UPDATE contact_merges SET kept = " [keeps: sql_types::Uuid] ", merged_at = "
+        [now: Timestamptz] " WHERE kept = " [goes: sql_types::Uuid]
+        ") INSERT INTO contact_merges (gone, kept, merged_at) VALUES (" [goes: sql_types::Uuid] ", "
+        [keeps: sql_types::Uuid] ", " [now: Timestamptz] ")"
+    }
+}
+
+// What they said and what is noted about them goes with the person.
+statement! {
+    MoveProofs(keeps: Uuid, goes: Uuid) -> () {
+        "WITH notes AS (UPDATE contact_notes SET contact_id = " [keeps: sql_types::Uuid]
+        " WHERE contact_id = " [goes: sql_types::Uuid]
+        ") UPDATE contact_consents SET contact_id = " [keeps: sql_types::Uuid]
+        " WHERE contact_id = " [goes: sql_types::Uuid]
     }
 }
 
@@ -118,7 +131,8 @@ pub(super) async fn merge(
     DropThreads { goes }.execute(tx).await?;
     MoveMessages { keeps, goes }.execute(tx).await?;
     Unite { keeps, goes, now }.execute(tx).await?;
-    Remember { keeps, goes }.execute(tx).await?;
+    MoveProofs { keeps, goes }.execute(tx).await?;
+    Remember { keeps, goes, now }.execute(tx).await?;
     DropContact { goes }.execute(tx).await?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use kernel::ids::ContactId;
 use kernel::{UserId, WaId};
 use uuid::Uuid;
 
+use super::consent::{self, Consent, Declaration};
 use super::{Resolved, Sighting, Source, merge};
 use crate::StorageError;
 use kernel::statement;
@@ -91,6 +92,22 @@ pub async fn resolve(
     sightings: &[Sighting],
     now: DateTime<Utc>,
 ) -> Result<Vec<Resolved>, StorageError> {
+    Ok(hear(tx, sightings, Vec::new(), now).await?.0)
+}
+
+/// Finds or makes one contact per sighting, as [`resolve`] does, and writes down what they decided about
+/// hearing from us: each declaration comes with the place of its sighting. Returns for whom something else
+/// holds now, too.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub async fn hear(
+    tx: &mut AsyncPgConnection,
+    sightings: &[Sighting],
+    declarations: Vec<(usize, Declaration)>,
+    now: DateTime<Utc>,
+) -> Result<(Vec<Resolved>, Vec<(ContactId, Consent)>), StorageError> {
     let mut people = People::load(tx, sightings).await?;
     let unknown = people.unknown(sightings);
     let mut made = Vec::new();
@@ -99,6 +116,10 @@ pub async fn resolve(
         people = People::load(tx, sightings).await?;
     }
     let changes = people.changes(sightings);
+    if !changes.is_empty() || !declarations.is_empty() {
+        let declaring = declarations.iter().filter_map(|(at, _)| sightings.get(*at));
+        lock(tx, changes.contacts().chain(declaring.filter_map(|s| people.find(s)))).await?;
+    }
     for (winner, loser) in changes.merges {
         merge::merge(tx, winner, loser, now).await?;
     }
@@ -106,7 +127,29 @@ pub async fn resolve(
         update(tx, changes.updates, now).await?;
         people = People::load(tx, sightings).await?;
     }
-    Ok(sightings.iter().filter_map(|sighting| people.resolved(sighting, &made)).collect())
+    let resolved: Vec<Resolved> =
+        sightings.iter().filter_map(|sighting| people.resolved(sighting, &made)).collect();
+    let declared = declarations.into_iter().filter_map(|(at, declaration)| {
+        Some((ContactId::from_uuid(people.find(sightings.get(at)?)?), declaration))
+    });
+    let news = consent::declare(tx, declared.collect(), now).await?;
+    Ok((resolved, news))
+}
+
+statement! {
+    Lock(ids: Vec<Uuid>) -> () {
+        "SELECT 1 FROM contacts WHERE id = ANY(" [ids: Array<sql_types::Uuid>]
+        ") ORDER BY id FOR UPDATE"
+    }
+}
+
+/// Takes every row that will change at once, in the order of ids: see the order in [`super`].
+async fn lock(
+    tx: &mut AsyncPgConnection,
+    contacts: impl Iterator<Item = Uuid>,
+) -> Result<(), StorageError> {
+    Lock { ids: contacts.collect() }.execute(tx).await?;
+    Ok(())
 }
 
 /// The known contacts of a batch, by address.
@@ -122,6 +165,18 @@ struct Changes {
     updates: HashMap<Uuid, Sighting>,
     /// (keeps, goes): two rows that one sighting shows to be one person.
     merges: Vec<(ContactId, ContactId)>,
+}
+
+impl Changes {
+    fn is_empty(&self) -> bool {
+        self.updates.is_empty() && self.merges.is_empty()
+    }
+
+    /// Whose rows are about to change.
+    fn contacts(&self) -> impl Iterator<Item = Uuid> {
+        let merged = self.merges.iter().flat_map(|(keeps, goes)| [keeps.as_uuid(), goes.as_uuid()]);
+        self.updates.keys().copied().chain(merged)
+    }
 }
 
 impl People {
@@ -163,13 +218,14 @@ impl People {
         self.by_user.get(&(sighting.workspace_id.as_uuid(), user_id)).copied()
     }
 
+    fn find(&self, sighting: &Sighting) -> Option<Uuid> {
+        self.by_number(sighting).or_else(|| self.by_user(sighting))
+    }
+
     /// Sightings of nobody known, one per person, in key order.
     fn unknown(&self, sightings: &[Sighting]) -> Vec<Sighting> {
-        let mut unknown: Vec<Sighting> = sightings
-            .iter()
-            .filter(|s| self.by_number(s).is_none() && self.by_user(s).is_none())
-            .cloned()
-            .collect();
+        let mut unknown: Vec<Sighting> =
+            sightings.iter().filter(|s| self.find(s).is_none()).cloned().collect();
         // The one that shows most comes first and makes the row; the rest conflict with it.
         unknown.sort_by_key(|s| {
             (s.workspace_id, number(s), s.user_id.is_none(), user(s), s.name.is_none())
@@ -205,7 +261,7 @@ impl People {
     }
 
     fn resolved(&self, sighting: &Sighting, made: &[Uuid]) -> Option<Resolved> {
-        let id = self.by_number(sighting).or_else(|| self.by_user(sighting))?;
+        let id = self.find(sighting)?;
         let row = self.rows.get(&id)?;
         Some(Resolved {
             id: ContactId::from_uuid(id),

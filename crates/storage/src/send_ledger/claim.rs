@@ -78,7 +78,7 @@ pub struct Claimed {
 type Row = ((Uuid, Uuid, i32, Uuid, Uuid, Uuid), (String, String, Vec<u8>, Option<String>));
 
 // The campaign's row is locked before its messages: whoever stops the campaign waits for this claim,
-// or this claim finds that it was stopped.
+// or this claim finds that it was stopped. `OFFSET 0`: see `streams::peek`.
 statement! {
     Claim(
         ids: Vec<Uuid>,
@@ -102,7 +102,7 @@ statement! {
             WHERE p.connection_id = o.connection_id AND p.recipient = o.recipient \
             AND p.position < o.position AND p.state IN ('ready', 'sending') \
             AND (p.state = 'ready' AND p.campaign_id IS NULL OR p.claimed_at > "
-        [held_since: Timestamptz] " AND p.state = 'sending')) ORDER BY o.id FOR UPDATE SKIP LOCKED), \
+        [held_since: Timestamptz] " AND p.state = 'sending') OFFSET 0) ORDER BY o.id FOR UPDATE SKIP LOCKED), \
          claimed AS (UPDATE outbound_messages o SET state = 'sending', epoch = o.epoch + 1, \
             claimed_at = " [now: Timestamptz]
         " FROM free WHERE o.id = free.id RETURNING o.*), \

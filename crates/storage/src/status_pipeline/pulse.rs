@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kernel::{Clock, chain};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -14,6 +15,10 @@ use crate::{Database, StorageError, status_pipeline};
 
 /// How often; well below the silence after which a process counts as dead.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// A process that has been silent for so long stood still, and others may have taken it for dead: what it had
+/// in hand may be late now that it goes on.
+const STOOD_STILL: Duration = Duration::from_secs(3);
 
 /// The pulse of one process; clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +48,11 @@ impl Pulse {
     }
 
     async fn run(self, name: String, db: Database, clock: Arc<dyn Clock>, stop: CancellationToken) {
+        let mut last = Instant::now();
         loop {
-            let has_failed = self.has_failed.swap(false, Ordering::Relaxed);
+            let stood_still = last.elapsed() > STOOD_STILL;
+            last = Instant::now();
+            let has_failed = self.has_failed.swap(false, Ordering::Relaxed) || stood_still;
             if let Err(error) = beat(&db, &name, clock.as_ref(), has_failed).await {
                 debug!(error = %chain(&error), "pulse not recorded");
                 if has_failed {

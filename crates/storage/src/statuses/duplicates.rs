@@ -5,7 +5,8 @@ use diesel::sql_types::{self, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{Row, StatusUpdate};
+use super::StatusUpdate;
+use super::rows::Row;
 use crate::StorageError;
 use kernel::statement;
 

@@ -55,13 +55,15 @@ pub(super) async fn park(
     Ok(())
 }
 
+// `OFFSET 0` has the few that are parked looked up one by one: a join may read the whole ledger.
 statement! {
     TakeParked(most: i64)
     -> (sql_types::Uuid, sql_types::Uuid, Text, Text, Timestamptz, Nullable<Integer>) {
         "DELETE FROM parked_statuses WHERE event_id IN (SELECT p.event_id FROM parked_statuses p \
-         JOIN outbound_messages m ON m.wamid = p.wamid AND m.connection_id = p.connection_id LIMIT "
+         WHERE EXISTS (SELECT 1 FROM outbound_messages m WHERE m.wamid = p.wamid \
+            AND m.connection_id = p.connection_id OFFSET 0) LIMIT "
         [most: BigInt]
-        " FOR UPDATE OF p SKIP LOCKED) \
+        " FOR UPDATE SKIP LOCKED) \
          RETURNING event_id, connection_id, wamid, status, happened_at, error_code"
     }
 }

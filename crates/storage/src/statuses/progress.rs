@@ -1,9 +1,13 @@
 //! How far a message came: a lattice, so the order of the news does not matter.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::StatusUpdate;
 use crate::campaigns::counts::{End, Reached};
+
+/// Who writes later than this after a message was accepted does not answer it: for so long Meta tries to
+/// deliver one (cloud-api, time to live, Nov 2025).
+const ANSWERED_WITHIN: TimeDelta = TimeDelta::days(30);
 
 /// Meta's `status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub(super) struct Progress {
     pub(super) sent_at: Option<DateTime<Utc>>,
     pub(super) delivered_at: Option<DateTime<Utc>>,
     pub(super) read_at: Option<DateTime<Utc>>,
+    /// When the person wrote after it was accepted, by our clock.
+    pub(super) replied_at: Option<DateTime<Utc>>,
     pub(super) failed_at: Option<DateTime<Utc>>,
     pub(super) error_code: Option<i32>,
 }
@@ -82,19 +88,48 @@ impl Progress {
             }
             Status::Other(_) => false,
         };
-        let has_failed = self.failed_at.is_some() && self.delivered_at.is_none();
-        self.state = if has_failed { "failed" } else { "accepted" }.to_owned();
+        let has_arrived = self.delivered_at.is_some();
+        let state = match self.state.as_str() {
+            _ if has_arrived => "accepted",
+            _ if self.failed_at.is_some() => "failed",
+            // Meta says nothing when it drops a message: that it was sent says nothing either.
+            "expired" => "expired",
+            _ => "accepted",
+        };
+        self.state = state.to_owned();
         is_news
     }
 }
 
 impl Progress {
+    /// News of a try that had failed and was followed by another one: whether it is worth anything. That it
+    /// reached a phone after all is, and then it is the message, unless the other try was taken, too.
+    pub(super) fn takes_back(&mut self, update: &StatusUpdate) -> bool {
+        if !matches!(update.status, Status::Delivered | Status::Read) {
+            return false;
+        }
+        if self.state == "failed" {
+            self.wamid = None;
+        }
+        true
+    }
+
+    /// The person wrote; `true` when that is the first answer to it.
+    pub(super) fn answer(&mut self, now: DateTime<Utc>) -> bool {
+        let is_answer = self.accepted_at.is_some_and(|at| now - at <= ANSWERED_WITHIN);
+        if is_answer && self.replied_at.is_none() {
+            self.replied_at = Some(now);
+            return true;
+        }
+        false
+    }
+
     /// How its recipient ended, as campaigns count it.
     pub(super) fn end(&self) -> Option<End> {
         End::of(&self.state, self.error_code)
     }
 
-    /// The steps it has made: each implies those before it.
+    /// The steps it has made: each at Meta implies those before it.
     pub(super) fn reached(&self) -> Vec<Reached> {
         let is_read = self.read_at.is_some();
         let is_delivered = is_read || self.delivered_at.is_some();
@@ -103,6 +138,7 @@ impl Progress {
             (is_sent, Reached::Sent),
             (is_delivered, Reached::Delivered),
             (is_read, Reached::Read),
+            (self.replied_at.is_some(), Reached::Replied),
         ];
         steps.into_iter().filter_map(|(is_made, step)| is_made.then_some(step)).collect()
     }
@@ -169,6 +205,22 @@ mod tests {
         assert!(!told("sent", 1), "older than what is known");
         assert!(!told("read", 3));
         assert!(!told("warning", 9));
+    }
+
+    #[test]
+    fn what_expired_has_arrived_when_a_phone_says_so_and_not_when_meta_sent_it() {
+        let expired = |news: &[(&str, i64)]| {
+            let mut progress = Progress { state: "expired".into(), ..Progress::default() };
+            for (word, second) in news {
+                progress.merge(&update(word, *second), DateTime::UNIX_EPOCH);
+            }
+            progress.state
+        };
+        assert_eq!(expired(&[("sent", 1)]), "expired");
+        assert_eq!(expired(&[("failed", 1)]), "failed");
+        for news in [&[("delivered", 1), ("sent", 2)], &[("failed", 1), ("read", 2)]] {
+            assert_eq!(expired(news), "accepted");
+        }
     }
 
     #[test]

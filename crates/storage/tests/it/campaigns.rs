@@ -109,7 +109,7 @@ macro_rules! act {
     }};
 }
 
-async fn claim_some(world: &World, campaign: &Campaign, most: usize) -> Vec<Claimed> {
+pub(crate) async fn claim_some(world: &World, campaign: &Campaign, most: usize) -> Vec<Claimed> {
     let mut conn = world.conn().await;
     let stream = campaign.stream(world);
     let found = claim::peek(&mut conn, &stream, i64::try_from(most).unwrap(), now()).await.unwrap();
@@ -122,7 +122,7 @@ fn not_sent() -> Outcome {
     Outcome::NotSent { not_before: now(), code: Some(132_015) }
 }
 
-fn failed(code: i32) -> Outcome {
+pub(crate) fn failed(code: i32) -> Outcome {
     Outcome::Failed { code, http_status: 400 }
 }
 

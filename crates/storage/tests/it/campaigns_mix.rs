@@ -48,7 +48,7 @@ impl Hand<'_> {
             }
             6 | 7 => {
                 let news = self.news();
-                (*conn).transaction(async |tx| statuses::apply(tx, news, now()).await).await?;
+                (*conn).transaction(async |tx| statuses::apply(tx, news, &[], now()).await).await?;
             }
             8 => {
                 let verdict = *[Verdict::Resend, Verdict::AssumeSent, Verdict::Uncertain]

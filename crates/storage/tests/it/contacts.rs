@@ -165,6 +165,7 @@ async fn write(world: &World, person: Resolved, count: i64) {
         contact_id: person.id,
         messages: count,
         customer_wrote_at: Some(now()),
+        campaign_message: None,
     };
     let grown = conversations::grow(&mut conn, vec![growth], now()).await.unwrap().remove(0);
     let rows = (1..=count)

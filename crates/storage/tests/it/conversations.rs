@@ -19,6 +19,7 @@ async fn places_are_given_out_once_under_concurrency() {
                 contact_id: *contact,
                 messages: 2,
                 customer_wrote_at: Some(now()),
+                campaign_message: None,
             })
             .collect();
         growths.rotate_left(shift);
@@ -53,6 +54,7 @@ async fn a_bot_that_is_switched_on_later_has_to_answer_only_what_comes_after() {
             contact_id: contact,
             messages: 2,
             customer_wrote_at: None,
+            campaign_message: None,
         };
         conversations::grow(&mut conn, vec![growth], now()).await.unwrap().remove(0).waits_for_bot
     };

@@ -8,6 +8,7 @@
 )]
 
 mod broken_connections;
+mod campaign_news;
 mod campaigns;
 mod campaigns_mix;
 mod contacts;

@@ -32,7 +32,9 @@ pub(crate) fn status(
 pub(crate) async fn apply(world: &World, updates: Vec<StatusUpdate>) -> Applied {
     let mut conn = world.conn().await;
     (*conn)
-        .transaction(async |tx| Ok::<_, StorageError>(statuses::apply(tx, updates, now()).await?))
+        .transaction(async |tx| {
+            Ok::<_, StorageError>(statuses::apply(tx, updates, &[], now()).await?)
+        })
         .await
         .unwrap()
 }
@@ -67,7 +69,7 @@ async fn a_status_that_overtakes_the_answer_is_parked_and_merged_later() {
     let applied = (*conn)
         .transaction(async |tx| {
             let parked = statuses::take_parked(tx, 10).await?;
-            Ok::<_, StorageError>(statuses::apply(tx, parked, now()).await?)
+            Ok::<_, StorageError>(statuses::apply(tx, parked, &[], now()).await?)
         })
         .await
         .unwrap();

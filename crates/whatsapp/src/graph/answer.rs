@@ -41,7 +41,7 @@ fn accepted(answer: &Object<'_>) -> Option<SendOutcome> {
     })
 }
 
-fn refused(
+pub(super) fn refused(
     error: &Object<'_>,
     http_status: u16,
     retry_after: Option<Duration>,

@@ -55,10 +55,10 @@ impl GraphOptions {
 
 /// Sends messages through the Graph API. Cheap to share; holds the connection pool.
 pub struct GraphClient {
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     /// The base URL with the version.
-    root: Url,
-    metrics: Metrics,
+    pub(super) root: Url,
+    pub(super) metrics: Metrics,
 }
 
 impl GraphClient {
@@ -151,7 +151,7 @@ impl GraphClient {
 }
 
 /// `url` with more segments, each escaped.
-fn below(url: &Url, segments: &[&str]) -> Url {
+pub(super) fn below(url: &Url, segments: &[&str]) -> Url {
     let mut url = url.clone();
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(segments);
@@ -180,13 +180,15 @@ fn lost(error: reqwest::Error) -> DoubtReason {
     }
 }
 
+/// How long Meta asks to wait.
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?;
+    value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
 async fn read(mut response: Response) -> SendOutcome {
     let http_status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
+    let retry_after = retry_after(&response);
     let mut body = Vec::new();
     loop {
         match response.chunk().await {

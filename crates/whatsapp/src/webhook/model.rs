@@ -18,7 +18,9 @@ macro_rules! silent {
 mod kind;
 mod message;
 mod parts;
+mod preference;
 mod status;
+mod template;
 
 use chrono::{DateTime, Utc};
 use kernel::{UserId, WaId, Wamid};
@@ -26,7 +28,9 @@ use kernel::{UserId, WaId, Wamid};
 pub use self::kind::Kind;
 pub use self::message::{Echo, InboundMessage};
 pub use self::parts::{Card, Location, Media, MetaError, NewIdentity, OrderItem};
+pub use self::preference::{Preference, Wish};
 pub use self::status::{Pricing, Progress, Status};
+pub use self::template::{TemplateChange, TemplateNews};
 
 use crate::json::{self, Object};
 

@@ -7,10 +7,11 @@ use serde::Serialize;
 use service::{Caller, Problem, Query, Scope};
 use storage::connections;
 
+use super::start::require_sendable;
 use super::values::Nothing;
-use super::why::limit_of;
 use super::{Api, shown_time};
 use crate::audience::{About, Audience, Cap, Preview, PreviewError, preview};
+use crate::limit;
 use crate::store::campaigns;
 use crate::template::Template;
 
@@ -45,6 +46,7 @@ pub(super) async fn show(
     let mut conn = api.db.connection().await?;
     let campaign = campaigns::find(&mut conn, caller.workspace, *id).await?;
     let campaign = campaign.ok_or_else(Problem::not_found)?;
+    require_sendable(&mut conn, caller.workspace, &campaign).await?;
     let audience: Audience =
         serde_json::from_value(campaign.audience.clone()).map_err(Problem::internal)?;
     let cap = Option::zip(campaign.cap_messages, campaign.cap_days)
@@ -56,8 +58,9 @@ pub(super) async fn show(
     let people = preview(&mut conn, caller.workspace, &audience, about).await.map_err(refused)?;
     let connection =
         connections::find(&mut conn, caller.workspace, campaign.connection_id()).await?;
-    let limit = connection
-        .map_or(api.api_per_minute, |connection| limit_of(&connection, api.api_per_minute).most());
+    let own = connection.and_then(|connection| connection.whatsapp_api_per_minute);
+    let limit = limit::of(campaign.connection_id(), own, api.api_per_minute);
+    let limit = api.limiter.in_force(&limit).most();
     let seconds = people.sendable.saturating_mul(60) / i64::from(limit.max(1));
     let finished_at = TimeDelta::try_seconds(seconds).and_then(|left| now.checked_add_signed(left));
     let estimate =

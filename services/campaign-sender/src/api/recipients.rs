@@ -39,6 +39,7 @@ enum State {
     Failed,
     Skipped,
     Uncertain,
+    Expired,
 }
 
 #[derive(Debug, Serialize)]
@@ -134,6 +135,7 @@ impl State {
             Self::Failed => "failed",
             Self::Skipped => "skipped",
             Self::Uncertain => "uncertain",
+            Self::Expired => "expired",
         }
     }
 }

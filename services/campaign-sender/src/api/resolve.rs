@@ -2,22 +2,16 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
-use chrono::{DateTime, Utc};
-use contracts::names::event::CAMPAIGN_RESUMED;
-use diesel_async::AsyncConnection;
 use kernel::ids::{CampaignId, MessageId};
 use serde::Deserialize;
-use service::{Caller, Json, Problem, Query, Scope, etag};
-use storage::AsyncPgConnection;
-use storage::campaigns::standing::{self, Resolution};
-use storage::events::{self, Event};
+use service::{Caller, Json, Problem, Query, Scope};
+use storage::campaigns::standing::Resolution;
 
-use super::control::{by_hand, whose};
-use super::retry::{MOST, require_again};
+use super::Api;
+use super::again::{self, Chance};
+use super::control::by_hand;
 use super::values::Nothing;
-use super::{Api, view};
-use crate::announce;
-use crate::store::{ChangeError, campaigns, roster};
+use crate::store::{campaigns, roster};
 
 /// Recipients that one request may name.
 const MOST_NAMED: usize = 5_000;
@@ -62,23 +56,10 @@ pub(super) async fn resolve(
 ) -> Result<HttpResponse, Problem> {
     caller.require(Scope::CampaignsSend)?;
     require_known(&api, &caller, *id, body.recipients.as_ref()).await?;
-    loop {
-        let now = api.clock.now();
-        let mut conn = api.db.connection().await?;
-        let (moved, event) =
-            (*conn).transaction(async |tx| decide(tx, &caller, *id, &body, now).await).await?;
-        drop(conn);
-        api.relay.publish(event.into_iter().collect()).await;
-        if moved < MOST {
-            break;
-        }
-    }
-    if body.r#as == As::Resend {
-        api.sender.nudge();
-    }
-    api.ticks.tick(*id).await;
-    let shown = view::one(&api, &caller, *id).await?;
-    Ok(HttpResponse::Accepted().insert_header(etag(shown.version())).json(shown))
+    let by = by_hand(&caller, body.reason.as_ref().map(|reason| reason.0.as_str()));
+    let ids = body.recipients.map(|named| named.0);
+    let chance = Chance::Resolve { ids, decision: body.r#as.into() };
+    again::give(&api, &caller, *id, chance, by).await
 }
 
 /// Refuses ids that are not this campaign's: a typing error must not pass for a decision.
@@ -101,32 +82,6 @@ async fn require_known(
             "there is no such recipient in this campaign",
         )),
     }
-}
-
-async fn decide(
-    tx: &mut AsyncPgConnection,
-    caller: &Caller,
-    id: CampaignId,
-    body: &Body,
-    now: DateTime<Utc>,
-) -> Result<(i64, Option<Event>), ChangeError> {
-    let workspace = caller.workspace;
-    let campaign = campaigns::lock(tx, workspace, id, None).await?;
-    if body.r#as == As::Resend {
-        require_again(campaign.status())?;
-    }
-    let by = by_hand(caller, body.reason.as_ref().map(|reason| reason.0.as_str()));
-    let ids = body.recipients.as_ref().map(|named| named.0.as_slice());
-    let decision = body.r#as.into();
-    let again = standing::resolve(tx, workspace, id, ids, decision, MOST, &by, now).await?;
-    let again = again.ok_or(ChangeError::NotFound)?;
-    if again.status == campaign.status() {
-        return Ok((again.recipients, None));
-    }
-    let event =
-        announce::event(whose(caller, &campaign), CAMPAIGN_RESUMED, (again.status, None), now);
-    events::append(tx, std::slice::from_ref(&event), now).await?;
-    Ok((again.recipients, Some(event)))
 }
 
 impl From<As> for Resolution {

@@ -4,26 +4,16 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
-use chrono::{DateTime, Utc};
-use contracts::names::event::CAMPAIGN_RESUMED;
-use diesel_async::AsyncConnection;
 use kernel::ids::CampaignId;
 use serde::{Deserialize, Serialize};
-use service::{Caller, Json, Problem, Query, Scope, etag};
-use storage::AsyncPgConnection;
+use service::{Caller, Json, Problem, Query, Scope};
 use storage::campaigns::numbers;
-use storage::campaigns::standing::{self, Status};
-use storage::events::{self, Event};
 
-use super::control::{by_hand, whose};
+use super::Api;
+use super::again::{self, Chance};
+use super::control::by_hand;
 use super::values::Nothing;
-use super::{Api, view};
-use crate::announce;
-use crate::store::ChangeError;
 use crate::store::campaigns;
-
-/// Recipients moved in one transaction: it holds the campaign for some 100 ms.
-pub(super) const MOST: i64 = 5_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,25 +49,10 @@ pub(super) async fn failed(
     if body.dry_run {
         return Ok(HttpResponse::Ok().json(matched));
     }
-    let codes: Vec<i32> = matched.by_code.into_keys().collect();
-    // Whoever fails again meanwhile is no part of this retry.
-    let mut left = matched.matched;
-    while left > 0 {
-        let now = api.clock.now();
-        let mut conn = api.db.connection().await?;
-        let (moved, event) =
-            (*conn).transaction(async |tx| again(tx, &caller, *id, &codes, now).await).await?;
-        drop(conn);
-        api.relay.publish(event.into_iter().collect()).await;
-        if moved == 0 {
-            break;
-        }
-        left -= moved;
-    }
-    api.sender.nudge();
-    api.ticks.tick(*id).await;
-    let shown = view::one(&api, &caller, *id).await?;
-    Ok(HttpResponse::Accepted().insert_header(etag(shown.version())).json(shown))
+    let recipients = matched.matched;
+    let codes = matched.by_code.into_keys().collect();
+    again::give(&api, &caller, *id, Chance::Retry { codes, recipients }, by_hand(&caller, None))
+        .await
 }
 
 /// Whether a message that failed with this code of Meta's is worth another try.
@@ -100,43 +75,4 @@ async fn matched(api: &Api, caller: &Caller, id: CampaignId) -> Result<Matched, 
         by_code: worthwhile,
         not_retryable: rest.values().sum(),
     })
-}
-
-async fn again(
-    tx: &mut AsyncPgConnection,
-    caller: &Caller,
-    id: CampaignId,
-    codes: &[i32],
-    now: DateTime<Utc>,
-) -> Result<(i64, Option<Event>), ChangeError> {
-    let workspace = caller.workspace;
-    let campaign = campaigns::lock(tx, workspace, id, None).await?;
-    require_again(campaign.status())?;
-    let by = by_hand(caller, None);
-    let again = standing::retry_failed(tx, workspace, id, codes, MOST, &by, now).await?;
-    let again = again.ok_or(ChangeError::NotFound)?;
-    if again.status == campaign.status() {
-        return Ok((again.recipients, None));
-    }
-    let event =
-        announce::event(whose(caller, &campaign), CAMPAIGN_RESUMED, (again.status, None), now);
-    events::append(tx, std::slice::from_ref(&event), now).await?;
-    Ok((again.recipients, Some(event)))
-}
-
-/// Refuses a campaign in which nothing is tried again.
-pub(super) fn require_again(status: Status) -> Result<(), ChangeError> {
-    match status {
-        Status::Running | Status::Paused | Status::Completed | Status::CompletedWithIssues => {
-            Ok(())
-        }
-        Status::Draft
-        | Status::Scheduled
-        | Status::Preparing
-        | Status::Cancelled
-        | Status::Failed => Err(ChangeError::Conflict {
-            status,
-            advice: "Only a campaign that runs, is paused or is over can try again.",
-        }),
-    }
 }

@@ -75,6 +75,7 @@ struct Counts {
     failed: i64,
     skipped: i64,
     uncertain: i64,
+    expired: i64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -180,6 +181,7 @@ impl Counts {
             failed: numbers.failed(),
             skipped: numbers.skipped(),
             uncertain: numbers.uncertain,
+            expired: numbers.expired,
         }
     }
 }

@@ -8,9 +8,9 @@ use diesel_async::AsyncConnection;
 use kernel::ids::{CampaignId, WorkspaceId};
 use serde_json::json;
 use service::{Caller, Problem, Query, Scope, etag};
-use storage::AsyncPgConnection;
 use storage::campaigns::standing::Status;
 use storage::events::{self, Event};
+use storage::{AsyncPgConnection, templates};
 
 use super::control::whose;
 use super::values::{Nothing, wrong_end};
@@ -54,6 +54,7 @@ async fn begin(
         status => return Err(not_again(status)),
     }
     require_startable(tx, caller.workspace, &campaign, now).await?;
+    require_sendable(tx, caller.workspace, &campaign).await?;
     let changes = Changes {
         status: Some(Status::Preparing.as_str()),
         scheduled_for: Some(None),
@@ -69,6 +70,28 @@ async fn begin(
         announce::event(whose(caller, &campaign), CAMPAIGN_STARTED, (Status::Preparing, None), now);
     events::append(tx, std::slice::from_ref(&event), now).await?;
     Ok(Some(event))
+}
+
+/// Refuses a campaign whose template is known and not approved. Of a template nobody has heard of
+/// Meta decides.
+pub(super) async fn require_sendable(
+    conn: &mut AsyncPgConnection,
+    workspace: WorkspaceId,
+    campaign: &Campaign,
+) -> Result<(), ChangeError> {
+    let Ok(template) = serde_json::from_value::<Template>(campaign.template.clone()) else {
+        return Ok(());
+    };
+    let Template { name, language, .. } = template;
+    let connection = campaign.connection_id();
+    match templates::standing(conn, workspace, connection, &name, &language).await? {
+        Some(standing) if !standing.is_sendable() => Err(ChangeError::TemplateNotSendable {
+            status: campaign.status(),
+            template: (name, language),
+            standing,
+        }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Refuses a campaign that could reach nobody.

@@ -50,8 +50,17 @@ struct Changes {
 }
 
 /// What is counted, by the names of the campaign's counts.
-const STATES: [&str; 8] =
-    ["accepted", "failed", "skipped", "uncertain", "sent", "delivered", "read", "replied"];
+const STATES: [&str; 9] = [
+    "accepted",
+    "failed",
+    "skipped",
+    "uncertain",
+    "expired",
+    "sent",
+    "delivered",
+    "read",
+    "replied",
+];
 
 /// The newest buckets, or those before a moment.
 pub(super) async fn show(

@@ -1,7 +1,7 @@
 //! Why a campaign is not sending right now, in a word and in a sentence.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use coordination::{Lane, Limit, LimitName, Limiter};
+use coordination::{LimitName, Limiter};
 use serde::Serialize;
 use storage::campaigns::standing::Status;
 use storage::connections::Connection;
@@ -9,6 +9,7 @@ use storage::connections::Connection;
 use super::progress::is_near_the_limit;
 use super::shown_time;
 use super::view::Seen;
+use crate::limit;
 
 /// So many hundredths of a connection's limit used mean that campaigns wait: they leave a tenth of
 /// it to agents and bots.
@@ -40,21 +41,11 @@ pub(super) struct Quota {
     stopped_for: TimeDelta,
 }
 
-/// A connection's limit (R1), as campaigns ask for it.
-pub(super) fn limit_of(connection: &Connection, by_default: u32) -> Limit {
-    let limit = Limit::of(LimitName::WhatsAppApi(connection.id()))
-        .by_default(by_default)
-        .lane(Lane::Campaign);
-    match connection.whatsapp_api_per_minute.and_then(|own| u32::try_from(own).ok()) {
-        Some(own) => limit.at_most(own),
-        None => limit,
-    }
-}
-
 impl Quota {
     /// Asks the limiter. While its store is away, only the limit itself is known.
     pub(super) async fn ask(limiter: &Limiter, connection: &Connection, by_default: u32) -> Self {
-        let limit = limit_of(connection, by_default);
+        let limit = limit::of(connection.id(), connection.whatsapp_api_per_minute, by_default);
+        let limit = limiter.in_force(&limit);
         let mut quota = Self { limit: limit.most(), ..Self::default() };
         let span = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
         if let Ok(usage) = limiter.show(&limit).await {

@@ -1,7 +1,9 @@
 //! Phone numbers as people write them.
 
+use kernel::WaId;
+
 /// Reads an international phone number: E.164 with `+` or `00` or neither, spaces, dashes, dots,
-/// slashes and parentheses between the digits. Returns its digits, as Meta writes a `wa_id`.
+/// slashes and parentheses between the digits. Returns its digits, as a [`WaId`] has them.
 ///
 /// `None` for anything else: fewer than 7 or more than 15 digits (ITU-T E.164), a national number
 /// with its leading zero, other characters.
@@ -18,7 +20,7 @@ pub fn phone(text: &str) -> Option<String> {
     }
     let number = if has_plus { &digits } else { digits.strip_prefix("00").unwrap_or(&digits) };
     let is_number = (7..=15).contains(&number.len()) && !number.starts_with('0');
-    is_number.then(|| number.to_owned())
+    is_number.then(|| WaId::new(number).into_string())
 }
 
 #[cfg(test)]
@@ -31,6 +33,12 @@ mod tests {
         {
             assert_eq!(phone(text).as_deref(), Some("4915755512345"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_of_brazil_or_mexico_is_one_in_both_its_forms() {
+        assert_eq!(phone("+55 11 8765-4321"), phone("+55 11 98765-4321"));
+        assert_eq!(phone("+52 1 55 1234 5678"), phone("+52 55 1234 5678"));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use coordination::LockClass;
 use kernel::ids::CampaignId;
 use kernel::{Retryable, chain};
+use storage::StorageError;
 use storage::campaigns::standing::Status;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,11 +15,15 @@ use super::drivers::AtWork;
 use super::feeding::Feeding;
 use super::pace::{self, Pace};
 use super::{EngineError, Parts};
+use crate::limit;
 use crate::store::feeding;
 use crate::store::work::{self, Work};
 
 /// A driver gives L5 back after so long: the registry renews it for an hour at most.
-const TENURE: Duration = Duration::from_secs(30 * 60);
+pub(super) const TENURE: Duration = Duration::from_secs(30 * 60);
+
+/// A driver looks again this long after it said it would, at the latest, or it counts as silent.
+const GRACE: TimeDelta = TimeDelta::seconds(3);
 
 /// A driver that has nothing to do for longer than this ends.
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
@@ -53,23 +57,24 @@ pub(super) enum Next {
 pub(super) struct Engine {
     pub(super) parts: Parts,
     stop: CancellationToken,
-    /// How long the sweep leaves a campaign alone whose driver was seen: as long as L5 outlives it.
-    seen: TimeDelta,
 }
 
 impl Engine {
     pub(super) fn new(parts: Parts, stop: CancellationToken) -> Self {
-        let ttl = parts.locks.times(LockClass::CampaignSend).ttl;
-        let seen = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::seconds(60));
-        Self { parts, stop, seen }
+        Self { parts, stop }
     }
 
-    /// Advances a campaign until there is nothing to do for long.
-    pub(super) async fn drive(&self, campaign: CampaignId, at_work: &AtWork) -> Ended {
+    /// Advances a campaign until there is nothing to do for long, or `tenure` is over.
+    pub(super) async fn drive(
+        &self,
+        campaign: CampaignId,
+        at_work: &AtWork,
+        tenure: Duration,
+    ) -> Ended {
         let began = Instant::now();
         let mut pace = Pace::default();
         while !self.stop.is_cancelled() {
-            if began.elapsed() > TENURE {
+            if began.elapsed() > tenure {
                 return Ended::Tenure;
             }
             at_work.looks();
@@ -91,18 +96,37 @@ impl Engine {
         Ended::Stopping
     }
 
-    /// Sees to it that the sweep finds the campaign soon if the driver that has L5 dies; `false` when the
-    /// database cannot be told.
-    pub(super) async fn will_be_seen(&self, campaign: CampaignId) -> bool {
-        let by = self.parts.clock.now() + self.seen;
-        let told = match self.parts.db.connection().await {
-            Ok(mut conn) => work::rest_no_longer(&mut conn, campaign, by).await,
-            Err(away) => Err(away),
-        };
-        if let Err(away) = &told {
-            warn!(campaign.id = %campaign, error = %chain(away), "campaign waits for the database");
+    /// Whether the driver that has L5 fell silent: it did not look again when it had said it would. Of
+    /// several that ask, one is told so, and takes its place: nothing that a driver does needs L5. Whoever
+    /// is not told so sees to it that the sweep asks again soon.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be asked.
+    pub(super) async fn takes_over(&self, campaign: CampaignId) -> Result<bool, StorageError> {
+        let now = self.parts.clock.now();
+        let mut conn = self.parts.db.connection().await?;
+        if work::take_over(&mut conn, campaign, now - GRACE, now + GRACE).await? {
+            return Ok(true);
         }
-        told.is_ok()
+        work::rest_no_longer(&mut conn, campaign, now + GRACE).await?;
+        Ok(false)
+    }
+
+    /// Writes down when this driver will have looked again, unless nearly that is written already.
+    async fn promise(
+        &self,
+        work: &Work,
+        written: Option<DateTime<Utc>>,
+        look_at: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StorageError> {
+        if written.is_some_and(|at| (GRACE / 2..=GRACE * 2).contains(&(at - look_at))) {
+            return Ok(written);
+        }
+        let by = look_at + GRACE;
+        let mut conn = self.parts.db.connection().await?;
+        work::rest(&mut conn, work.id, by, None).await?;
+        Ok(Some(by))
     }
 
     async fn step(&self, campaign: CampaignId, pace: &mut Pace) -> Result<Next, EngineError> {
@@ -110,10 +134,6 @@ impl Engine {
         let work = {
             let mut conn = self.parts.db.connection().await?;
             let Some(work) = work::read(&mut conn, campaign).await? else { return Ok(Next::Rest) };
-            let is_at_work = matches!(work.status, Status::Preparing | Status::Running);
-            if is_at_work && work.next_look_at.is_none_or(|at| at < now + self.seen / 2) {
-                work::rest(&mut conn, campaign, now + self.seen, None).await?;
-            }
             work
         };
         match work.status {
@@ -121,8 +141,19 @@ impl Engine {
                 Some(due) if due > now => self.rest(&work, due, "schedule", now).await,
                 Some(_) | None => self.begin(&work, now).await,
             },
-            Status::Preparing => self.freeze(&work, now).await,
-            Status::Running => self.run(&work, pace, now).await,
+            Status::Preparing => {
+                self.promise(&work, work.next_look_at, now).await?;
+                self.freeze(&work, now).await
+            }
+            Status::Running => {
+                let written = self.promise(&work, work.next_look_at, now).await?;
+                let next = self.run(&work, pace, now).await?;
+                if let Next::Wait(wait) = next {
+                    let wait = TimeDelta::from_std(wait).unwrap_or(PATIENCE);
+                    self.promise(&work, written, self.parts.clock.now() + wait).await?;
+                }
+                Ok(next)
+            }
             Status::Draft
             | Status::Paused
             | Status::Completed
@@ -139,8 +170,8 @@ impl Engine {
         pace: &mut Pace,
         now: DateTime<Utc>,
     ) -> Result<Next, EngineError> {
-        let default = i64::from(self.parts.api_per_minute);
-        let per_minute = work.per_minute.map_or(default, i64::from).max(1);
+        let limit = limit::of(work.connection, work.per_minute, self.parts.api_per_minute);
+        let per_minute = i64::from(self.parts.limiter.in_force(&limit).most()).max(1);
         if work.ends_at.is_some_and(|end| end <= now) {
             self.expire(work, now).await?;
         } else if work.open > pace::low(per_minute) {

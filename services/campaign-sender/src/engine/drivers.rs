@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coordination::{LockName, Locked, Locks, Patience};
+use coordination::{LockClass, LockName, Locked, Locks, Patience};
 use kernel::chain;
 use kernel::ids::CampaignId;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use super::advance::{Ended, Engine};
+use super::advance::{Ended, Engine, TENURE};
 use super::meters;
 
 /// How long a tick waits when nobody could say who is at its campaign.
@@ -25,7 +25,7 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Whether somebody looks at a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    /// This process does, or another one that holds L5.
+    /// This process does, or another one that holds L5 and is not known to be silent.
     Somebody,
     /// Nobody could say.
     Unknown,
@@ -142,35 +142,18 @@ impl Drop for Place<'_> {
 }
 
 impl Shared {
-    /// Holds L5 for one tenure after the other, until there is nothing to do for long.
+    /// Drives for one tenure after the other, until there is nothing to do for long.
     async fn drive(&self, campaign: CampaignId, at_work: &AtWork, answer: oneshot::Sender<Look>) {
         let mut answer = Some(answer);
         loop {
             let name = LockName::CampaignSend(campaign);
-            let work = async || {
-                let is_heard =
-                    answer.take().is_none_or(|answer| answer.send(Look::Somebody).is_ok());
-                if !is_heard {
-                    debug!(campaign.id = %campaign, "nobody waits for the driver any more");
-                }
-                let at = meters::Driver::new();
-                let ended = self.engine.drive(campaign, at_work).await;
-                drop(at);
-                ended
-            };
+            let work = async || self.tenure(campaign, at_work, &mut answer, TENURE).await;
             let ended = match self.locks.with_lock(name, Patience::None, work).await {
                 Ok(Locked::Ran(ended)) => ended,
-                Ok(Locked::Busy) => {
-                    debug!(campaign.id = %campaign, "another process is at the campaign");
-                    let look = match self.engine.will_be_seen(campaign).await {
-                        true => Look::Somebody,
-                        false => Look::Unknown,
-                    };
-                    if answer.take().is_some_and(|answer| answer.send(look).is_err()) {
-                        debug!(campaign.id = %campaign, "nobody waits for the answer any more");
-                    }
-                    return;
-                }
+                Ok(Locked::Busy) => match self.instead(campaign, at_work, &mut answer).await {
+                    Some(ended) => ended,
+                    None => return,
+                },
                 Ok(Locked::Lost(_)) => return,
                 Err(error) => {
                     warn!(campaign.id = %campaign, error = %chain(&error), "campaign waits for its lock");
@@ -183,6 +166,53 @@ impl Shared {
                 Ended::Resting | Ended::Stopping => return,
             }
         }
+    }
+
+    /// Drives in place of whoever has L5, if they are silent.
+    async fn instead(
+        &self,
+        campaign: CampaignId,
+        at_work: &AtWork,
+        answer: &mut Option<oneshot::Sender<Look>>,
+    ) -> Option<Ended> {
+        match self.engine.takes_over(campaign).await {
+            Ok(true) => {
+                info!(campaign.id = %campaign, "campaign goes on without its lock: who has it is silent");
+                let ttl = self.locks.times(LockClass::CampaignSend).ttl;
+                Some(self.tenure(campaign, at_work, answer, ttl).await)
+            }
+            Ok(false) => {
+                debug!(campaign.id = %campaign, "another process is at the campaign");
+                tell(answer, Look::Somebody);
+                None
+            }
+            Err(error) => {
+                warn!(campaign.id = %campaign, error = %chain(&error), "campaign waits for the database");
+                tell(answer, Look::Unknown);
+                None
+            }
+        }
+    }
+
+    async fn tenure(
+        &self,
+        campaign: CampaignId,
+        at_work: &AtWork,
+        answer: &mut Option<oneshot::Sender<Look>>,
+        tenure: Duration,
+    ) -> Ended {
+        tell(answer, Look::Somebody);
+        let at = meters::Driver::new();
+        let ended = self.engine.drive(campaign, at_work, tenure).await;
+        drop(at);
+        ended
+    }
+}
+
+/// Answers whoever made this driver look, once.
+fn tell(answer: &mut Option<oneshot::Sender<Look>>, look: Look) {
+    if answer.take().is_some_and(|answer| answer.send(look).is_err()) {
+        debug!("nobody waits for the driver's answer any more");
     }
 }
 

@@ -102,7 +102,7 @@ async fn sort(
     let people = feeding::keep(tx, work, &addressees).await?;
     let mut had_one = feeding::had_one(tx, work, &people).await?;
     let over_cap = match work.cap {
-        Some(cap) => feeding::over_cap(tx, work, cap, &addressees, now).await?,
+        Some(cap) => feeding::over_cap(tx, work, cap, (&addressees, &people), now).await?,
         None => Default::default(),
     };
     let mut sorted = Sorted { fit: Vec::new(), skipped: Vec::new() };
@@ -146,6 +146,7 @@ async fn hand_over(
         contact_id: addressee.contact,
         messages: 1,
         customer_wrote_at: None,
+        campaign_message: Some(addressee.id),
     });
     let grown = conversations::grow(tx, growths.collect(), now).await?;
     let threads: HashMap<ContactId, Grown> =

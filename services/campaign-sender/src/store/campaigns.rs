@@ -36,7 +36,7 @@ pub(crate) struct Campaign {
     pub(crate) quiet_from: Option<NaiveTime>,
     pub(crate) quiet_to: Option<NaiveTime>,
     pub(crate) ends_at: Option<DateTime<Utc>>,
-    /// Raised by every edit: the `ETag`.
+    /// Raised by every edit, and whenever the status changes: the `ETag`.
     pub(crate) version: i64,
     pub(crate) next_look_at: Option<DateTime<Utc>>,
     pub(crate) waits_for: Option<String>,

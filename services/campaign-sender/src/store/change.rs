@@ -3,6 +3,7 @@
 use service::{Code, Problem, RolledBack};
 use storage::StorageError;
 use storage::campaigns::standing::Status;
+use storage::templates::Standing;
 use thiserror::Error;
 
 /// The change did not happen.
@@ -46,6 +47,16 @@ pub(crate) enum ChangeError {
         code: &'static str,
         /// Why, for people.
         reason: &'static str,
+    },
+    /// Meta does not take messages of its template.
+    #[error("template is {}", standing.status)]
+    TemplateNotSendable {
+        /// Where the campaign stands.
+        status: Status,
+        /// The template's name and language.
+        template: (String, String),
+        /// Where the template stands.
+        standing: Standing,
     },
     /// Somebody changed the campaign or sent another file while this one was read.
     #[error("another change came in between")]
@@ -98,6 +109,9 @@ impl From<ChangeError> for Problem {
                     .with("status", status.as_str())
                     .with("reason_code", code)
             }
+            ChangeError::TemplateNotSendable { status, template, standing } => {
+                template_not_sendable(status, &template, &standing)
+            }
             ChangeError::Overtaken => Self::new(
                 Code::StateConflict,
                 "The campaign was changed, or got another file, while this one was read. \
@@ -105,6 +119,32 @@ impl From<ChangeError> for Problem {
             ),
         }
     }
+}
+
+/// Says what became of the template, and what to do instead.
+fn template_not_sendable(
+    status: Status,
+    (name, language): &(String, String),
+    standing: &Standing,
+) -> Problem {
+    let (code, what) = match standing.status.as_str() {
+        "PAUSED" => ("template_paused", "was paused by Meta for low quality"),
+        "DISABLED" => ("template_disabled", "was disabled by Meta for good"),
+        "REJECTED" => ("template_rejected", "was rejected by Meta"),
+        "PENDING" | "IN_APPEAL" => ("template_pending", "is waiting for Meta's approval"),
+        "DELETED" | "PENDING_DELETION" => ("template_deleted", "was deleted at Meta"),
+        _ => ("template_not_approved", "is not approved by Meta"),
+    };
+    let since = standing.since.format("%-d %b at %H:%M UTC");
+    let detail = format!(
+        "Template '{name}' ({language}) {what}; so it stands since {since}. Choose another template, \
+         or wait until it is active and sync the templates."
+    );
+    let found = format!("status is {}", standing.status);
+    Problem::new(Code::CampaignNotStartable, detail)
+        .with("status", status.as_str())
+        .with("reason_code", code)
+        .and_invalid("/template", code, found)
 }
 
 fn words(status: Status) -> String {

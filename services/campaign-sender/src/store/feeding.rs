@@ -224,16 +224,19 @@ pub(crate) async fn had_one(
 }
 
 statement! {
-    OverCap(workspace: Uuid, ids: Vec<Uuid>, recipients: Vec<String>, since: DateTime<Utc>, cap: i32)
-    -> sql_types::Uuid {
-        "SELECT s.id FROM unnest(" [ids: Array<sql_types::Uuid>] ", " [recipients: Array<Text>]
-        ") AS s (id, recipient) WHERE (SELECT count(*) FROM outbound_messages o WHERE o.workspace_id = "
-        [workspace: sql_types::Uuid] " AND o.recipient = s.recipient AND o.created_at > "
+    OverCap(
+        workspace: Uuid, ids: Vec<Uuid>, recipients: Vec<String>, contacts: Vec<Uuid>, since: DateTime<Utc>,
+        cap: i32,
+    ) -> sql_types::Uuid {
+        "SELECT s.id FROM unnest(" [ids: Array<sql_types::Uuid>] ", " [recipients: Array<Text>] ", "
+        [contacts: Array<sql_types::Uuid>] ") AS s (id, recipient, contact) JOIN contacts c ON c.id = s.contact \
+         WHERE (SELECT count(*) FROM outbound_messages o WHERE o.workspace_id = " [workspace: sql_types::Uuid]
+        " AND o.recipient = ANY(ARRAY[s.recipient, c.wa_id, c.user_id]) AND o.created_at > "
         [since: Timestamptz] " AND o.campaign_id IS NOT NULL AND o.state <> 'cancelled') >= " [cap: Integer]
     }
 }
 
-/// Who has had as many campaign messages as `cap` allows.
+/// Who has had as many campaign messages as `cap` allows, whichever of their addresses they went to.
 ///
 /// # Errors
 ///
@@ -242,14 +245,17 @@ pub(crate) async fn over_cap(
     tx: &mut AsyncPgConnection,
     work: &Work,
     cap: Cap,
-    addressees: &[Addressee],
+    (addressees, people): (&[Addressee], &HashMap<ContactId, Person>),
     now: DateTime<Utc>,
 ) -> Result<HashSet<MessageId>, StorageError> {
+    let known: Vec<(&Addressee, &Person)> =
+        addressees.iter().filter_map(|a| Some((a, people.get(&a.contact)?))).collect();
     let days = Days::new(u64::try_from(cap.days).unwrap_or(1));
     let over = OverCap {
         workspace: work.workspace.as_uuid(),
-        ids: addressees.iter().map(|a| a.id.as_uuid()).collect(),
-        recipients: addressees.iter().map(|a| a.recipient.as_str().to_owned()).collect(),
+        ids: known.iter().map(|(a, _)| a.id.as_uuid()).collect(),
+        recipients: known.iter().map(|(a, _)| a.recipient.as_str().to_owned()).collect(),
+        contacts: known.iter().map(|(_, person)| person.contact.as_uuid()).collect(),
         since: now.checked_sub_days(days).unwrap_or(now),
         cap: cap.messages,
     };

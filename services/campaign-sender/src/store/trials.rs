@@ -107,6 +107,7 @@ pub(crate) async fn enqueue(
         contact_id: letter.tester.contact,
         messages: 1,
         customer_wrote_at: None,
+        campaign_message: None,
     });
     let threads = conversations::grow(tx, growths.collect(), now).await?;
     let mut threads: HashMap<ContactId, Grown> =

@@ -189,7 +189,7 @@ statement! {
          WHERE r.campaign_id = " [from: sql_types::Uuid]
         " AND r.recipient_kind = 'number' AND r.recipient <> '' AND CASE " [chosen: Text]
         " WHEN 'failed' THEN o.state = 'failed' \
-          WHEN 'not_read' THEN o.state = 'accepted' AND o.read_at IS NULL \
+          WHEN 'not_read' THEN o.state IN ('accepted', 'expired') AND o.read_at IS NULL \
           ELSE r.skip_reason IS NOT NULL OR o.state = 'cancelled' \
           OR (o.id IS NULL AND k.state IN ('cancelled', 'too_late')) END"
     }

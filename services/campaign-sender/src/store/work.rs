@@ -180,7 +180,8 @@ pub(crate) async fn rest(
 statement! {
     RestNoLonger(id: Uuid, by: DateTime<Utc>) -> () {
         "UPDATE campaigns SET next_look_at = " [by: Timestamptz] " WHERE id = " [id: sql_types::Uuid]
-        " AND status IN ('scheduled', 'preparing', 'running') AND next_look_at > " [by: Timestamptz]
+        " AND status IN ('scheduled', 'preparing', 'running') AND (next_look_at IS NULL OR next_look_at > "
+        [by: Timestamptz] ")"
     }
 }
 
@@ -199,13 +200,37 @@ pub(crate) async fn rest_no_longer(
 }
 
 statement! {
+    TakeOver(id: Uuid, before: DateTime<Utc>, until: DateTime<Utc>) -> sql_types::Uuid {
+        "UPDATE campaigns SET next_look_at = " [until: Timestamptz] " WHERE id = " [id: sql_types::Uuid]
+        " AND status IN ('scheduled', 'preparing', 'running') AND next_look_at < " [before: Timestamptz]
+        " RETURNING id"
+    }
+}
+
+/// Takes a campaign on that somebody should have looked at before `before`; `true` for one of those who
+/// ask at once. Nobody else does until `until`.
+///
+/// # Errors
+///
+/// Whatever PostgreSQL reports.
+pub(crate) async fn take_over(
+    conn: &mut AsyncPgConnection,
+    id: CampaignId,
+    before: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let taken: Vec<Uuid> = TakeOver { id: id.as_uuid(), before, until }.load(conn).await?;
+    Ok(!taken.is_empty())
+}
+
+statement! {
     Move(id: Uuid, from: &'static str, to: &'static str, code: Option<&'static str>, reason: Option<&'static str>,
         is_end: bool, now: DateTime<Utc>) -> sql_types::Uuid {
         "UPDATE campaigns SET status = " [to: Text] ", reason_code = " [code: Nullable<Text>] ", reason = "
         [reason: Nullable<Text>] ", waits_for = NULL, next_look_at = NULL, \
          started_at = coalesce(started_at, CASE WHEN NOT " [is_end: Bool] " THEN " [now: Timestamptz]
         " END), finished_at = CASE WHEN " [is_end: Bool] " THEN " [now: Timestamptz]
-        " END, updated_at = " [now: Timestamptz] " WHERE id = " [id: sql_types::Uuid] " AND status = "
+        " END, version = version + 1, updated_at = " [now: Timestamptz] " WHERE id = " [id: sql_types::Uuid] " AND status = "
         [from: Text] " RETURNING id"
     }
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use super::placeholder::{Piece, Placeholder, pieces};
+use whatsapp::placeholder::{Piece, Placeholder, pieces};
+
 use super::{LONGEST, Section, Template};
 
 /// A template for one person.

@@ -106,6 +106,7 @@ impl World {
                     contact_id: contact,
                     messages: i64::try_from(said.len()).unwrap(),
                     customer_wrote_at: Some(now()),
+                    campaign_message: None,
                 };
                 let grown = conversations::grow(tx, vec![growth.clone()], now()).await?.remove(0);
                 let first = grown.last_sequence - growth.messages + 1;

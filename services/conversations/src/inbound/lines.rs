@@ -12,7 +12,7 @@ use kernel::ids::{ConnectionId, WorkspaceId};
 use storage::{Database, StorageError, connections};
 use tokio::time::Instant;
 
-/// An archived connection receives for this long at most.
+/// An archived connection receives for this long at most, and a changed one is as it was.
 const FRESH: Duration = Duration::from_secs(5);
 
 /// A connection, as far as inbound events need it.
@@ -20,6 +20,8 @@ const FRESH: Duration = Duration::from_secs(5);
 pub(super) struct Line {
     pub(super) connection_id: ConnectionId,
     pub(super) workspace_id: WorkspaceId,
+    /// Whether STOP ends campaigns to whoever writes it here.
+    pub(super) heeds_stop_words: bool,
 }
 
 pub(super) struct Lines {
@@ -47,7 +49,11 @@ impl Lines {
         }
         let mut conn = self.db.connection().await?;
         for row in connections::by_phone_number_ids(&mut conn, &missing).await? {
-            let line = Line { connection_id: row.id(), workspace_id: row.workspace_id() };
+            let line = Line {
+                connection_id: row.id(),
+                workspace_id: row.workspace_id(),
+                heeds_stop_words: row.heeds_stop_words,
+            };
             let number = row.phone_number_id().into_string();
             self.known
                 .lock()

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use contracts::inbound::{WebhookEvent, WebhookEventKind};
 use contracts::uuid_field;
+use kernel::ids::WorkspaceId;
 use kernel::{UserId, WaId, Wamid};
 use storage::messages::Direction;
 use storage::statuses::{Status, StatusUpdate};
@@ -33,8 +34,12 @@ pub(super) enum What {
         field: String,
         waba_id: String,
         phone_number_id: String,
+        /// The workspace whose own Meta app signed it; none for the installation's.
+        app_workspace_id: Option<WorkspaceId>,
         item: Bytes,
         happened_at: Option<DateTime<Utc>>,
+        /// What people told WhatsApp about hearing from this connection.
+        preferences: Vec<model::Preference>,
     },
 }
 
@@ -62,7 +67,7 @@ impl Item {
         let event_id = identity(event, line);
         let what = line
             .and_then(|line| understand(event, event_id, line))
-            .unwrap_or_else(|| record(event));
+            .unwrap_or_else(|| record(event, line));
         Self {
             event_id,
             line,
@@ -178,12 +183,19 @@ fn status(event: &WebhookEvent, event_id: Uuid, line: Line) -> Option<What> {
     })))
 }
 
-fn record(event: &WebhookEvent) -> What {
+fn record(event: &WebhookEvent, line: Option<Line>) -> What {
+    let has_preferences = line.is_some() && event.field == "user_preferences";
     let entry_time = Some(event.entry_time_s).filter(|seconds| *seconds > 0);
     What::Record {
         field: storable(&event.field),
         waba_id: storable(&event.waba_id),
         phone_number_id: storable(&event.phone_number_id),
+        preferences: if has_preferences {
+            model::Preference::parse_all(&event.item)
+        } else {
+            Vec::new()
+        },
+        app_workspace_id: uuid_field(&event.app_workspace_id).map(WorkspaceId::from_uuid),
         item: event.item.clone(),
         happened_at: entry_time.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
     }

@@ -6,18 +6,21 @@ use chrono::{DateTime, Utc};
 use contracts::events::event::Detail;
 use contracts::events::{MessageReceived, MessageStatusChanged};
 use contracts::names::event;
-use kernel::ids::{ConnectionId, ContactId, MessageId};
-use storage::contacts::{Resolved, Sighting};
+use kernel::ids::{ConnectionId, ContactId, ConversationId, MessageId, WorkspaceId};
+use storage::contacts::{Consent, Resolved, Sighting};
 use storage::conversations::{Grown, Growth};
 use storage::events::{Event, Happened};
 use storage::messages::{Direction, NewMessage};
 use storage::statuses::{Applied, Status, Step};
+use storage::templates::News;
 use storage::webhook_records::WebhookRecord;
 use storage::{
     AsyncPgConnection, StorageError, contacts, conversations, events, inbound_ledger, messages,
-    statuses, webhook_records,
+    statuses, templates, webhook_records,
 };
+use whatsapp::webhook::model::Preference;
 
+use super::consent;
 use super::lines::Line;
 use super::read::{Item, Said, What};
 
@@ -27,6 +30,8 @@ pub(super) struct Stored {
     pub(super) is_first: Vec<bool>,
     /// What is to be told onwards.
     pub(super) events: Vec<Event>,
+    /// Whether something was told of templates.
+    pub(super) has_template_news: bool,
 }
 
 pub(super) async fn store(
@@ -35,7 +40,7 @@ pub(super) async fn store(
     now: DateTime<Utc>,
 ) -> Result<Stored, StorageError> {
     if items.is_empty() {
-        return Ok(Stored { is_first: Vec::new(), events: Vec::new() });
+        return Ok(Stored { is_first: Vec::new(), events: Vec::new(), has_template_news: false });
     }
     let ids = items.iter().map(|item| item.event_id).collect();
     let mut unclaimed = inbound_ledger::claim(tx, ids, now).await?;
@@ -44,16 +49,22 @@ pub(super) async fn store(
     let fresh =
         || items.iter().zip(&is_first).filter(|(_, is_first)| **is_first).map(|(item, _)| item);
 
-    let mut told = store_messages(tx, fresh(), now).await?;
+    let (mut told, answers) = store_messages(tx, fresh(), now).await?;
     let updates = fresh().filter_map(|item| match &item.what {
         What::Status(update) => Some(update.as_ref().clone()),
         What::Message(_) | What::Record { .. } => None,
     });
-    let applied = statuses::apply(tx, updates.collect(), now).await?;
+    let (threads, answered): (Vec<ConversationId>, Vec<MessageId>) = answers.into_iter().unzip();
+    let applied = statuses::apply(tx, updates.collect(), &answered, now).await?;
+    if !threads.is_empty() {
+        conversations::forget_answered(tx, threads).await?;
+    }
     told.extend(tell_steps(applied));
     webhook_records::insert(tx, fresh().filter_map(record).collect(), now).await?;
+    let news: Vec<News> = fresh().filter_map(template_news).collect();
+    templates::report(tx, &news).await?;
     events::append(tx, &told, now).await?;
-    Ok(Stored { is_first, events: told })
+    Ok(Stored { is_first, events: told, has_template_news: !news.is_empty() })
 }
 
 /// A message with where it was said.
@@ -64,32 +75,102 @@ struct Placed<'i> {
     contact: Resolved,
 }
 
+/// Threads in which people wrote, with the campaign's message that they may have answered.
+type Answers = HashMap<ConversationId, MessageId>;
+
 async fn store_messages<'i>(
     tx: &mut AsyncPgConnection,
     fresh: impl Iterator<Item = &'i Item>,
     now: DateTime<Utc>,
-) -> Result<Vec<Event>, StorageError> {
+) -> Result<(Vec<Event>, Answers), StorageError> {
+    let fresh: Vec<&Item> = fresh.collect();
     let messages: Vec<(&Item, Line, &Said)> = fresh
+        .iter()
         .filter_map(|item| match (&item.what, item.line) {
-            (What::Message(said), Some(line)) => Some((item, line, said.as_ref())),
+            (What::Message(said), Some(line)) => Some((*item, line, said.as_ref())),
             (What::Message(_) | What::Status(_) | What::Record { .. }, _) => None,
         })
         .collect();
-    if messages.is_empty() {
-        return Ok(Vec::new());
+    let wishes: Vec<(&Item, Line, &Preference)> =
+        fresh.iter().flat_map(|item| wishes(item)).collect();
+    if messages.is_empty() && wishes.is_empty() {
+        return Ok(Default::default());
     }
-    let sightings: Vec<Sighting> =
-        messages.iter().map(|(_, line, said)| sighting(*line, said)).collect();
-    let contacts = contacts::resolve(tx, &sightings, now).await?;
+    let (contacts, decided) = meet(tx, &messages, &wishes, now).await?;
+    if messages.is_empty() {
+        return Ok((decided, Answers::default()));
+    }
     let placed: Vec<Placed<'_>> = messages
         .into_iter()
         .zip(contacts)
         .map(|((item, line, said), contact)| Placed { item, line, said, contact })
         .collect();
     let grown = conversations::grow(tx, growths(&placed, now), now).await?;
-    let (rows, told) = write_down(&placed, grown, now);
+    let campaigns: Answers =
+        grown.iter().filter_map(|grown| Some((grown.id, grown.campaign_message?))).collect();
+    let (rows, mut told) = write_down(&placed, grown, now);
+    let answers = rows.iter().filter(|row| row.direction == Direction::Inbound).filter_map(|row| {
+        let answered = campaigns.get(&row.conversation_id)?;
+        Some((row.conversation_id, *answered))
+    });
+    let answers = answers.collect();
     messages::insert(tx, rows, now).await?;
-    Ok(told)
+    told.extend(decided);
+    Ok((told, answers))
+}
+
+/// What people told WhatsApp, one by one.
+fn wishes(item: &Item) -> Vec<(&Item, Line, &Preference)> {
+    match (&item.what, item.line) {
+        (What::Record { preferences, .. }, Some(line)) => {
+            preferences.iter().map(|wish| (item, line, wish)).collect()
+        }
+        (What::Message(_) | What::Status(_) | What::Record { .. }, _) => Vec::new(),
+    }
+}
+
+/// Finds or makes everybody who said something, and writes down what they decided about hearing from us.
+/// Returns the contacts of the messages, in their order, and what is to be told.
+async fn meet(
+    tx: &mut AsyncPgConnection,
+    messages: &[(&Item, Line, &Said)],
+    wishes: &[(&Item, Line, &Preference)],
+    now: DateTime<Utc>,
+) -> Result<(Vec<Resolved>, Vec<Event>), StorageError> {
+    let mut sightings: Vec<Sighting> =
+        messages.iter().map(|(_, line, said)| sighting(*line, said)).collect();
+    sightings.extend(wishes.iter().map(|(_, line, wish)| of_wish(*line, wish)));
+    let in_messages = messages.iter().enumerate().filter_map(|(at, (_, line, said))| {
+        consent::of_message(*line, said, now).map(|declaration| (at, declaration))
+    });
+    let in_wishes = (messages.len()..)
+        .zip(wishes)
+        .map(|(at, (_, line, wish))| (at, consent::of_preference(*line, wish, now)));
+    let declared = in_messages.chain(in_wishes).collect();
+    let (mut met, news) = contacts::hear(tx, &sightings, declared, now).await?;
+    let whose: HashMap<ContactId, (WorkspaceId, Option<String>)> = met
+        .iter()
+        .zip(messages.iter().map(|(item, ..)| item).chain(wishes.iter().map(|(item, ..)| item)))
+        .filter_map(|(met, item)| {
+            Some((met.id, (item.line?.workspace_id, item.traceparent.clone())))
+        })
+        .collect();
+    let tell = |contact: ContactId, event_type| {
+        let (workspace, traceparent) = whose.get(&contact)?.clone();
+        Some(Event::about_contact(workspace, contact, event_type, now, traceparent))
+    };
+    let only_wished = met.split_off(messages.len());
+    let mut made: Vec<ContactId> =
+        only_wished.iter().filter(|person| person.is_new).map(|person| person.id).collect();
+    made.retain(|id| met.iter().all(|person| person.id != *id));
+    made.dedup();
+    let mut told: Vec<Event> =
+        made.into_iter().filter_map(|id| tell(id, event::CONTACT_CREATED)).collect();
+    told.extend(news.into_iter().filter_map(|(contact, consent)| match consent {
+        Consent::Given => tell(contact, event::CONTACT_OPTED_IN),
+        Consent::Withdrawn => tell(contact, event::CONTACT_OPTED_OUT),
+    }));
+    Ok((met, told))
 }
 
 fn sighting(line: Line, said: &Said) -> Sighting {
@@ -98,6 +179,15 @@ fn sighting(line: Line, said: &Said) -> Sighting {
         wa_id: said.wa_id.clone(),
         user_id: said.user_id.clone(),
         name: said.name.clone(),
+    }
+}
+
+fn of_wish(line: Line, wish: &Preference) -> Sighting {
+    Sighting {
+        workspace_id: line.workspace_id,
+        wa_id: wish.wa_id.clone(),
+        user_id: wish.user_id.clone(),
+        name: None,
     }
 }
 
@@ -111,6 +201,7 @@ fn growths(placed: &[Placed<'_>], now: DateTime<Utc>) -> Vec<Growth> {
             contact_id: key.1,
             messages: 0,
             customer_wrote_at: None,
+            campaign_message: None,
         });
         growth.messages += 1;
         if message.said.direction == Direction::Inbound {
@@ -249,8 +340,18 @@ fn tell_step(step: Step) -> Option<Event> {
     }))
 }
 
+fn template_news(item: &Item) -> Option<News> {
+    match &item.what {
+        What::Record { field, waba_id, app_workspace_id, .. } if templates::is_news(field) => {
+            let (waba_id, app_workspace_id) = (waba_id.clone(), *app_workspace_id);
+            Some(News { event_id: item.event_id, waba_id, app_workspace_id })
+        }
+        What::Message(_) | What::Status(_) | What::Record { .. } => None,
+    }
+}
+
 fn record(item: &Item) -> Option<WebhookRecord> {
-    let What::Record { field, waba_id, phone_number_id, item: json, happened_at } = &item.what
+    let What::Record { field, waba_id, phone_number_id, item: json, happened_at, .. } = &item.what
     else {
         return None;
     };

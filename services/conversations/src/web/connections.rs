@@ -8,6 +8,8 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use kernel::ids::{ConnectionId, WorkspaceId};
 use kernel::{PhoneNumberId, WabaId};
 use serde::{Deserialize, Serialize};
+use service::values::{Name, Nothing, Phone, Time, given};
+use service::version::{IfMatch, etag};
 use service::{Caller, Code, Cursor, Json, Limit, Page, Problem, Query, Scope};
 use storage::AsyncPgConnection;
 use storage::connections::{self, Changes, NewConnection, ONE_PER_NUMBER};
@@ -15,9 +17,7 @@ use storage::sealed::Column;
 
 use self::limits::OwnLimits;
 use super::State;
-use super::time::Time;
-use super::values::{AccessToken, MetaId, Name, Nothing, Phone, given};
-use super::version::{IfMatch, etag};
+use super::values::{AccessToken, MetaId};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     let all = web::resource("/v1/connections");
@@ -59,6 +59,9 @@ struct Patch {
     name: Option<Name>,
     #[serde(default, deserialize_with = "given")]
     access_token: Option<AccessToken>,
+    /// Whether STOP ends campaigns to whoever writes it to this number.
+    #[serde(default, deserialize_with = "given")]
+    stop_words: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -70,6 +73,8 @@ struct Connection {
     waba_id: String,
     display_phone_number: Option<String>,
     limits: Limits,
+    /// Whether STOP ends campaigns to whoever writes it here.
+    stop_words: bool,
     created_at: Time,
     updated_at: Time,
     archived_at: Option<Time>,
@@ -98,6 +103,7 @@ impl Connection {
                 webhook_per_minute: webhook.limit,
                 webhook_over_limit: stored.webhook_over_limit,
             },
+            stop_words: stored.heeds_stop_words,
             created_at: Time(stored.created_at),
             updated_at: Time(stored.updated_at),
             archived_at: stored.archived_at.map(Time),
@@ -190,6 +196,7 @@ async fn change(
         access_token_sealed: token
             .map(|token| state.seal_token(caller.workspace, token))
             .transpose()?,
+        heeds_stop_words: patch.stop_words,
         ..Changes::default()
     };
     let stored = update(&state, caller.workspace, *id, changes, &if_match).await?;

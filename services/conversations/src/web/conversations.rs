@@ -5,13 +5,12 @@ mod change;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use kernel::ids::{ConnectionId, ContactId, ConversationId};
 use serde::{Deserialize, Serialize};
+use service::values::{Nothing, Time};
 use service::{Caller, Cursor, Limit, Page, Problem, Query, Scope};
 use storage::conversations::{self, inbox};
 
 use self::change::{Assignee, Standing, Switch};
 use super::State;
-use super::time::Time;
-use super::values::Nothing;
 use crate::letter::WINDOW;
 
 pub(super) fn routes(config: &mut ServiceConfig) {

@@ -7,13 +7,13 @@ use chrono::DateTime;
 use contracts::Message as _;
 use kernel::ids::{ConnectionId, ContactId, ConversationId, EventId, Id, MessageId};
 use serde::{Deserialize, Serialize};
+use service::values::{Nothing, Time};
 use service::{Caller, Cursor, Limit, Page, Problem, Query, Scope};
 use storage::events;
 
 use self::detail::Detail;
 use super::State;
-use super::time::Time;
-use super::values::{EventType, Nothing};
+use super::values::EventType;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config

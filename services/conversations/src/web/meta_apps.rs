@@ -7,14 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel_async::AsyncConnection;
 use kernel::ids::{MetaAppId, WorkspaceId};
 use serde::{Deserialize, Serialize};
+use service::values::{Nothing, Time};
 use service::{Caller, Code, Cursor, Json, Limit, Page, Problem, Query, Scope};
 use storage::meta_apps::{self, MetaApp, ONE_PER_SLUG};
 use storage::sealed::Column;
 use storage::{AsyncPgConnection, StorageError};
 
 use super::State;
-use super::time::Time;
-use super::values::{Nothing, SharedSecret, Slug};
+use super::values::{SharedSecret, Slug};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     let apps = web::resource("/v1/meta-apps").route(web::get().to(list));

@@ -1,51 +1,15 @@
-//! The values in requests: what deserialises is fit to be used, and what is not is pointed at.
+//! The values in requests that only this service reads; those of every service are in [`service::values`].
 
-use kernel::{PhoneNumberId, WaId, WabaId};
+use kernel::{PhoneNumberId, WabaId};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// Meta's ids have 15 to 17 digits today; this is room enough, and fits an index.
 const LONGEST_META_ID: usize = 64;
-/// Longer names fit on no screen.
-const LONGEST_NAME: usize = 100;
 /// Meta's tokens have some 200 characters.
 const LONGEST_TOKEN: usize = 4096;
 /// Secrets of Meta apps have 32 characters; verify tokens are made by people.
 const LONGEST_SECRET: usize = 256;
-/// E.164 allows 15 digits; the shortest numbers of a country have 4 behind its code.
-const E164_DIGITS: std::ops::RangeInclusive<usize> = 5..=15;
-
-/// The query of a request that takes no parameters: one that is sent was meant to do something.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
-
-/// Reads a member that may be left out, but not be `null`: there is nothing to remove.
-pub(super) fn given<'de, T, D>(source: D) -> Result<Option<T>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    T::deserialize(source).map(Some)
-}
-
-/// What people call a thing.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Name(pub(super) String);
-
-impl TryFrom<String> for Name {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        let name = text.trim();
-        let length = name.chars().count();
-        if (1..=LONGEST_NAME).contains(&length) && !name.contains(char::is_control) {
-            return Ok(Self(name.to_owned()));
-        }
-        Err("a name has 1 to 100 characters on one line")
-    }
-}
 
 /// An id that Meta gave out.
 #[derive(Debug, Deserialize)]
@@ -72,40 +36,6 @@ impl From<MetaId> for PhoneNumberId {
 impl From<MetaId> for WabaId {
     fn from(id: MetaId) -> Self {
         Self::new(id.0)
-    }
-}
-
-/// A phone number: E.164 with `+`. Spaces, dashes, dots and brackets, as Meta's pages show them, are
-/// left out.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Phone {
-    digits: String,
-}
-
-impl Phone {
-    /// As stored and shown.
-    pub(super) fn with_plus(&self) -> String {
-        format!("+{}", self.digits)
-    }
-
-    /// As Meta's webhooks name a person.
-    pub(super) fn wa_id(&self) -> WaId {
-        WaId::new(self.digits.clone())
-    }
-}
-
-impl TryFrom<String> for Phone {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        // A `+` that a caller did not escape arrives from a query as a space.
-        let rest = text.strip_prefix('+').or_else(|| text.strip_prefix(' ')).unwrap_or_default();
-        let digits = rest.replace([' ', '-', '.', '(', ')'], "");
-        if E164_DIGITS.contains(&digits.len()) && is_digits(&digits) {
-            return Ok(Self { digits });
-        }
-        Err("a phone number is written +493055501200")
     }
 }
 
@@ -225,18 +155,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_phone_number_is_read_as_people_write_it() {
-        for text in ["+493055501200", " 493055501200", "+49 30 555-012.00", "+49 (30) 55501200"] {
-            let phone = Phone::try_from(text.to_owned()).ok().unwrap();
-            assert_eq!(phone.with_plus(), "+493055501200");
-            assert_eq!(phone.wa_id().as_str(), "493055501200");
-        }
-        for text in ["", "+", "493055501200", "+4930x", "+12", "++4930555", "+1234567890123456"] {
-            assert!(Phone::try_from(text.to_owned()).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn a_slug_can_stand_in_a_path_as_it_is() {
         for text in ["a", "acme-2", "0"] {
             assert!(Slug::try_from(text.to_owned()).is_ok(), "{text}");
@@ -247,10 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_database_or_a_header_cannot_hold_is_refused() {
-        for text in ["", " ", "a\0b", "a\nb", &"a".repeat(101)] {
-            assert!(Name::try_from(text.to_owned()).is_err(), "{text:?}");
-        }
+    fn what_a_header_cannot_hold_is_refused() {
         for text in ["", "EA AG", "EAAG\r\nX: y", "ÄÖ", &"a".repeat(4097)] {
             assert!(AccessToken::try_from(SecretString::from(text)).is_err(), "{text:?}");
         }

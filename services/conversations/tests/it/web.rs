@@ -2,7 +2,6 @@
 
 mod access;
 mod connections;
-mod contacts;
 mod events;
 mod inbox;
 mod limits;
@@ -11,4 +10,4 @@ mod meta_apps;
 mod secrets;
 mod sending;
 mod threads;
-mod world;
+pub(crate) mod world;

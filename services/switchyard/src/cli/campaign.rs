@@ -120,7 +120,7 @@ pub(crate) struct Recipients {
     pub(crate) csv: bool,
 }
 
-fn every(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn every(text: &str) -> Result<Duration, &'static str> {
     let read = settings::duration(text).filter(|every| !every.is_zero());
     read.ok_or("a time is a number and a unit: 500ms, 1s, 5s")
 }

@@ -1,7 +1,7 @@
 //! `campaign`: campaigns over the HTTP API, as whoever holds the key may do.
 
 mod act;
-mod api;
+pub(in crate::command) mod api;
 mod bar;
 mod lines;
 mod list;

@@ -156,7 +156,7 @@ pub(crate) fn counts(shown: &Value) -> BTreeMap<&str, i64> {
 /// Sees that the numbers shown add up and none is below zero.
 pub(crate) fn adds_up(shown: &Value) {
     let counts = counts(shown);
-    let parts = ["pending", "in_flight", "accepted", "failed", "skipped", "uncertain"];
+    let parts = ["pending", "in_flight", "accepted", "failed", "skipped", "uncertain", "expired"];
     let sum: i64 = parts.iter().map(|part| counts[part]).sum();
     assert_eq!(sum, counts["total"], "{shown}");
     assert!(counts.values().all(|n| *n >= 0), "{shown}");

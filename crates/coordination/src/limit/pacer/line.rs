@@ -13,12 +13,17 @@ use crate::limit::shape::{Ahead, SLOT_VALID, Shape};
 use crate::limit::{Decision, Lane, Limit, Limiter, Permit};
 use crate::registry::LimitName;
 
-/// Slots of the future that a lane of bulk holds at most.
-const BATCH: usize = 8;
-/// It asks again when it holds no more than this.
-const LOW: usize = BATCH / 2;
-/// Slots of one question in the lanes above.
+/// Slots of the future that a lane of bulk holds at most: so many, or those of [`AHEAD`]. It asks again
+/// when it holds no more than half of them.
+const FEW: usize = 8;
+/// What a process reserves ahead, beyond the few: while half of it is handed out before its time, the
+/// other half is asked for.
+const AHEAD: Duration = Duration::from_millis(100);
+/// Slots of one question.
 const AT_ONCE: usize = 64;
+/// The distance of two slots that a process hands out, in parts of a thousand of the limit's own: what
+/// an answer of Redis's that was late has moved is caught up so slowly that no second holds too many.
+const CLOSEST: u32 = 990;
 /// Bulk that had to wait asks this much later than it might, for several slots at once. The line
 /// stays busy meanwhile: it is reserved half a second ahead.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -44,9 +49,18 @@ struct LaneQueue {
     ready: Instant,
     /// The times of the slots of the future.
     ahead: VecDeque<Instant>,
+    /// The time that one slot of the line costs, once it is known to be paced.
+    interval: Duration,
+    /// The time of the last slot.
+    last: Option<Instant>,
 }
 
 impl LaneQueue {
+    fn new(lane: Lane, now: Instant) -> Self {
+        let (queue, ahead) = (Queue::default(), VecDeque::new());
+        Self { lane, queue, ready: now, ahead, interval: Duration::ZERO, last: None }
+    }
+
     /// How many slots to ask for now.
     fn room(&mut self, now: Instant) -> usize {
         if self.queue.is_empty() || now < self.ready {
@@ -58,14 +72,29 @@ impl LaneQueue {
         while self.ahead.front().is_some_and(|at| *at <= now) {
             self.ahead.pop_front();
         }
-        // The slots that come due until only the low mark is held.
-        if let Some(surplus) = self.ahead.len().checked_sub(LOW + 1)
+        let most = self.most_ahead();
+        // The slots that come due until only half is held.
+        if let Some(surplus) = self.ahead.len().checked_sub(most / 2 + 1)
             && let Some(due) = self.ahead.get(surplus)
         {
             self.ready = *due;
             return 0;
         }
-        BATCH - self.ahead.len()
+        most.saturating_sub(self.ahead.len()).min(AT_ONCE)
+    }
+
+    fn most_ahead(&self) -> usize {
+        let fit = AHEAD.as_micros().checked_div(self.interval.as_micros()).unwrap_or(0);
+        usize::try_from(fit).unwrap_or(FEW).max(FEW)
+    }
+
+    /// When the next slot is used that Redis gives from `at` on: not too close to the one before, while
+    /// that is not later than `latest`.
+    fn spaced(&mut self, at: Instant, latest: Instant) -> Instant {
+        let closest = self.interval * CLOSEST / 1_000;
+        let spaced = self.last.map_or(at, |last| at.max((last + closest).min(latest)));
+        self.last = Some(spaced);
+        spaced
     }
 }
 
@@ -78,12 +107,7 @@ impl Line {
         events: mpsc::UnboundedReceiver<Event>,
     ) -> Self {
         let now = Instant::now();
-        let lanes = Lane::ALL.map(|lane| LaneQueue {
-            lane,
-            queue: Queue::default(),
-            ready: now,
-            ahead: VecDeque::new(),
-        });
+        let lanes = Lane::ALL.map(|lane| LaneQueue::new(lane, now));
         Self { limiter, name, lines, back, events, lanes }
     }
 
@@ -180,6 +204,9 @@ async fn serve(
     let asked = Instant::now();
     let offers = limiter.reserve(&line, &own, Ahead::Horizon).await;
     let answered = Instant::now();
+    if lane.lane.is_bulk() {
+        lane.interval = Shape::of(&line, Ahead::Horizon).interval.unwrap_or_default();
+    }
     let mut left = Vec::new();
     for (waiter, offer) in waiters.into_iter().zip(offers) {
         match offer.decision {
@@ -187,18 +214,19 @@ async fn serve(
                 // Never too early, and never later than allowed, wherever between question and
                 // answer Redis's clock was read.
                 let (at, until) = (answered + offer.delay, asked + offer.delay + SLOT_VALID);
-                if offer.delay > Duration::ZERO {
+                let at = lane.spaced(at, until - SLOT_VALID / 2);
+                if at > answered {
                     lane.ahead.push_back(at);
                 }
-                give(waiter, Ok(Slot { permit: Some(permit), at, until, back: back.clone() }));
+                let slot = Slot::new(permit, at..until, &line.name, limiter, back);
+                give(waiter, Ok(slot));
             }
             Decision::Wait { after, by } if by != line.policy() || after > longest(&line) => {
                 give(waiter, Err(Parked { after, by }));
             }
             Decision::Wait { after, .. } => {
-                let is_paced = Shape::of(&line, Ahead::Horizon).interval.is_some();
-                let patience =
-                    if is_paced && lane.lane.is_bulk() { PATIENCE } else { Duration::ZERO };
+                let is_paced = lane.interval > Duration::ZERO;
+                let patience = if is_paced { PATIENCE } else { Duration::ZERO };
                 lane.ready = answered + after.min(OFTEN) + patience;
                 left.push(waiter);
             }
@@ -215,4 +243,46 @@ fn longest(line: &Limit) -> Duration {
 fn give(waiter: Waiter, answer: Result<Slot, Parked>) {
     // Who does not wait any more drops the slot, which gives it back.
     drop(waiter.give.send(answer));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn paced(interval: Duration) -> (LaneQueue, Instant) {
+        let now = Instant::now();
+        (LaneQueue { interval, ..LaneQueue::new(Lane::Campaign, now) }, now)
+    }
+
+    #[test]
+    fn a_late_answer_does_not_make_the_next_slots_close() {
+        let (mut lane, now) = paced(10 * MS);
+        let far = now + 1_000 * MS;
+        // Due every 10 ms; the second answer came 30 ms late, the third in time.
+        let late = lane.spaced(now + 40 * MS, far);
+        let mut last = late;
+        for n in 2..400 {
+            let at = lane.spaced(now + n * 10 * MS, far + n * 10 * MS);
+            assert!(at - last >= Duration::from_micros(9_900), "slot {n} after {:?}", at - last);
+            last = at;
+        }
+        assert_eq!(last, now + 3_990 * MS, "caught up");
+    }
+
+    #[test]
+    fn a_slot_is_rather_close_to_another_than_too_late() {
+        let (mut lane, now) = paced(10 * MS);
+        let stalled = lane.spaced(now + 500 * MS, now + 600 * MS);
+        assert_eq!(lane.spaced(now + 10 * MS, now + 130 * MS), now + 130 * MS);
+        assert!(stalled > now + 130 * MS);
+    }
+
+    #[test]
+    fn a_fast_line_reserves_as_far_ahead_as_a_slow_one() {
+        assert_eq!(paced(50 * MS).0.most_ahead(), 8);
+        assert_eq!(paced(MS).0.most_ahead(), 100);
+        assert_eq!(paced(Duration::ZERO).0.most_ahead(), 8, "an exact log has no pace");
+    }
 }

@@ -90,7 +90,7 @@ pub(super) const CONTACT_IMPORT: LockSpec = LockSpec {
     max_hold: Some(Duration::from_hours(2)),
     wait: Duration::ZERO,
     when_taken: "refused: Contact import is already in progress",
-    protection: "one row per workspace and number (unique key); the import's position commits with its rows",
+    protection: "an import takes effect in one transaction that asks its row (state and fence); one row per workspace and number (unique key)",
     is_fenced: true,
     when_away: WhenAway::Postgres,
 };

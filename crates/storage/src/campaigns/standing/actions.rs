@@ -77,7 +77,7 @@ statement! {
         ", reason = " [reason: Nullable<Text>] ", waits_for = NULL, next_look_at = "
         [next_look_at: Nullable<Timestamptz>] ", finished_at = "
         [finished_at: Nullable<Timestamptz>] ", updated_at = " [now: Timestamptz]
-        " WHERE id = " [campaign: sql_types::Uuid]
+        ", expired_at = NULL, version = version + 1 WHERE id = " [campaign: sql_types::Uuid]
     }
 }
 

@@ -87,7 +87,9 @@ pub async fn streams(
         .collect())
 }
 
-// The oldest open message of each person comes first; see `HOLDS_BACK`.
+// The oldest open message of each person comes first; see `HOLDS_BACK`. `OFFSET 0` keeps the planner
+// from joining: it knows little of a table whose rows move on within seconds, and read all that is
+// open of a connection for each message (237 ms instead of 2 for 80 of 10,000).
 statement! {
     Peek(
         connection: Uuid,
@@ -104,7 +106,7 @@ statement! {
             WHERE p.connection_id = o.connection_id AND p.recipient = o.recipient \
             AND p.position < o.position AND p.state IN ('ready', 'sending') \
             AND (p.state = 'ready' AND p.campaign_id IS NULL OR p.claimed_at > "
-        [held_since: Timestamptz] " AND p.state = 'sending')) ORDER BY o.position LIMIT "
+        [held_since: Timestamptz] " AND p.state = 'sending') OFFSET 0) ORDER BY o.position LIMIT "
         [most: BigInt]
     }
 }
@@ -126,7 +128,7 @@ statement! {
             WHERE p.connection_id = o.connection_id AND p.recipient = o.recipient \
             AND p.position < o.position AND p.state IN ('ready', 'sending') \
             AND (p.state = 'ready' AND p.campaign_id IS NULL OR p.claimed_at > "
-        [held_since: Timestamptz] " AND p.state = 'sending')) ORDER BY o.position LIMIT "
+        [held_since: Timestamptz] " AND p.state = 'sending') OFFSET 0) ORDER BY o.position LIMIT "
         [most: BigInt]
     }
 }

@@ -18,6 +18,9 @@ use crate::template::{LONGEST, Placeholder};
 
 // Each way to be in the audience has a branch of its own with an index of its own, and its own end: so a
 // step costs what it finds. Whoever has a row is left out: a number may be that of a contact with the tag.
+// The last branch is for contacts behind us that others, which we had not come to yet, were merged into
+// meanwhile (whoever commits a merge may have begun it some time before): what made the others part of the
+// audience is theirs now.
 //
 // `n` follows the order of sending, so the recipients of a chunk are one range of it; who is skipped
 // comes behind them and belongs to chunk 0, which there is not. What placeholders stand for is worked out
@@ -51,7 +54,17 @@ statement! {
             FROM contacts c WHERE " [attributes: Jsonb]
         " <> '{}'::jsonb AND c.workspace_id = " [workspace: sql_types::Uuid] " AND c.id > "
         [through: sql_types::Uuid] " AND c.attributes @> " [attributes: Jsonb] " ORDER BY c.id LIMIT "
-        [step: BigInt] ")), \
+        [step: BigInt] ") UNION ALL (SELECT c.id, c.wa_id, c.user_id, c.name, c.attributes, c.tags, \
+            c.opted_out_at FROM contact_merges m JOIN contacts c ON c.id = m.kept \
+            WHERE m.merged_at > (SELECT coalesce(w.started_at, w.created_at) - interval '10 minutes' \
+            FROM campaigns w WHERE w.id = " [campaign: sql_types::Uuid] ") AND c.workspace_id = "
+        [workspace: sql_types::Uuid] " AND c.id <= " [through: sql_types::Uuid] " AND (c.tags && "
+        [tags: Array<Text>] " OR cardinality(" [all_tags: Array<Text>] ") > 0 AND c.tags @> "
+        [all_tags: Array<Text>] " OR " [attributes: Jsonb] " <> '{}'::jsonb AND c.attributes @> "
+        [attributes: Jsonb] ") AND NOT c.tags && " [excluded: Array<Text>] " AND NOT EXISTS (SELECT 1 \
+            FROM campaign_recipients r WHERE r.campaign_id = " [campaign: sql_types::Uuid]
+        " AND (r.contact_id = c.id OR r.contact_id IN (SELECT n.gone FROM contact_merges n \
+            WHERE n.kept = c.id))) ORDER BY c.id LIMIT " [step: BigInt] ")), \
          looked AS MATERIALIZED (SELECT DISTINCT ON (f.id) f.* FROM found f ORDER BY f.id LIMIT " [step: BigInt]
         "), chosen AS (SELECT l.* FROM looked l WHERE NOT l.tags && " [excluded: Array<Text>]
         " AND (SELECT r.n FROM campaign_recipients r WHERE r.campaign_id = " [campaign: sql_types::Uuid]
@@ -85,7 +98,8 @@ statement! {
             state) SELECT " [campaign: sql_types::Uuid] ", chunk, count(*), zone, min(n), CASE WHEN "
         [is_local: Bool] " THEN " [scheduled: Nullable<Timestamp>] " AT TIME ZONE zone END, 'waiting' \
             FROM numbered WHERE skip IS NULL GROUP BY chunk, zone) \
-         SELECT (SELECT count(*) FROM looked), (SELECT id FROM looked ORDER BY id DESC LIMIT 1), \
+         SELECT (SELECT count(*) FROM looked), greatest((SELECT id FROM looked ORDER BY id DESC LIMIT 1), "
+        [through: sql_types::Uuid] "), \
             (SELECT count(*) FROM numbered), (SELECT coalesce(jsonb_object_agg(s.skip, s.n), '{}') FROM \
             (SELECT skip, count(*) AS n FROM numbered WHERE skip IS NOT NULL GROUP BY skip) s)"
     }

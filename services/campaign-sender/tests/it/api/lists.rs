@@ -63,7 +63,9 @@ async fn recipients_are_listed_by_state_and_as_many_as_the_counts_say() {
         let list = async |query: &str| world.get(&format!("{path}/recipients?{query}")).await;
         let counts = world.get(&path).await.body["counts"].clone();
         let mut sum = 0;
-        for state in ["pending", "in_flight", "accepted", "failed", "skipped", "uncertain"] {
+        for state in
+            ["pending", "in_flight", "accepted", "failed", "skipped", "uncertain", "expired"]
+        {
             let found = list(&format!("state={state}")).await;
             let found = found.data().len();
             assert_eq!(counts[state], json!(found), "{state} of {counts}");

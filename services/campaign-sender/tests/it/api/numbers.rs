@@ -1,5 +1,8 @@
 //! The campaign object: counts that add up, why it waits, when it ends, what may be done.
 
+use std::collections::HashMap;
+
+use coordination::{LimitName, Overriding};
 use serde_json::{Value, json};
 
 use super::frozen::frozen;
@@ -14,7 +17,7 @@ async fn the_counts_of_a_campaign_add_up() {
             shown["counts"],
             json!({
                 "total": 12, "pending": 2, "in_flight": 1, "accepted": 3, "failed": 3,
-                "skipped": 2, "uncertain": 1,
+                "skipped": 2, "uncertain": 1, "expired": 0,
             })
         );
         assert_eq!(
@@ -83,6 +86,35 @@ async fn a_waiting_campaign_says_why() {
             .await;
         assert_eq!(why().await, json!({ "code": "template_paused", "text": "Meta paused the template." }));
         assert_eq!(world.get(&path).await.body["attention"]["template_warning"], true);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_set_at_run_time_is_what_a_campaign_waits_for_and_goes_by() {
+    with_api(async |world| {
+        let path = frozen(world, "running").await;
+        let id = uuid(&path);
+        world
+            .execute(&format!(
+                "INSERT INTO campaign_minutes SELECT '{id}', date_trunc('minute', now()) \
+                 - make_interval(mins => n), 'accepted', 9 FROM generate_series(1, 3) AS n"
+            ))
+            .await;
+        let before = world.get(&path).await.body;
+        assert_eq!(
+            (&before["why"], &before["progress"]["eta_basis"]),
+            (&Value::Null, &json!("speed"))
+        );
+        let limit = LimitName::WhatsAppApi(world.connection);
+        let limit_most_of = HashMap::from([(limit, 10)]);
+        let set = Overriding { limit_most_of, ..Overriding::default() };
+        world.coordination.overrides().replace(set);
+        let after = world.get(&path).await.body;
+        assert_eq!(after["why"]["text"], "Limited to 10 per minute on +493055501200.");
+        assert_eq!(after["progress"]["eta_basis"], "limit");
+        let preview = world.post(MARKETER, &format!("{path}/audience/preview"), Value::Null).await;
+        assert_eq!(preview.body["estimate"]["limit_per_minute"], 10, "{}", preview.body);
     })
     .await;
 }

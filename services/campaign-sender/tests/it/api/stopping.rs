@@ -7,7 +7,7 @@ use super::frozen::frozen;
 use super::world::{MARKETER, OPERATOR, World, uuid, with_api};
 
 fn numbers(counts: &Value) -> Vec<i64> {
-    let members = ["pending", "in_flight", "accepted", "failed", "skipped", "uncertain"];
+    let members = ["pending", "in_flight", "accepted", "failed", "skipped", "uncertain", "expired"];
     members.iter().map(|member| counts[member].as_i64().unwrap()).collect()
 }
 
@@ -79,6 +79,24 @@ async fn cancelling_ends_it_for_good_whoever_clicks_how_often() {
         for verb in ["pause", "resume"] {
             let answer = world.post(MARKETER, &format!("{path}/{verb}"), Value::Null).await;
             assert_eq!(answer.outcome(), (409, "state_conflict"), "{verb}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_was_moved_has_another_etag_and_a_second_click_moves_nothing() {
+    with_api(async |world| {
+        let path = frozen(world, "running").await;
+        let mut seen = vec![world.get(&path).await.header("etag").to_owned()];
+        for verb in ["pause", "resume", "cancel"] {
+            let moved = world.post(OPERATOR, &format!("{path}/{verb}"), Value::Null).await;
+            let etag = moved.header("etag").to_owned();
+            assert!(!seen.contains(&etag), "{verb} kept {etag}");
+            let again = world.post(OPERATOR, &format!("{path}/{verb}"), Value::Null).await;
+            assert_eq!(again.header("etag"), etag, "{verb} twice");
+            assert_eq!(world.get(&path).await.header("etag"), etag);
+            seen.push(etag);
         }
     })
     .await;

@@ -49,6 +49,7 @@ pub(crate) struct World {
     pub(crate) workspace: WorkspaceId,
     pub(crate) connection: ConnectionId,
     pub(crate) foreign_connection: ConnectionId,
+    pub(crate) coordination: Coordination,
     keys: Arc<Vec<(Who, MintedKey, StoredKey)>>,
     service: CampaignSender,
 }
@@ -138,6 +139,7 @@ impl World {
             workspace,
             connection,
             foreign_connection,
+            coordination,
             keys: Arc::new(keys.collect()),
             service: start(&standing_still(), dependencies),
         }

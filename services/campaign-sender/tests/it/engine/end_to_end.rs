@@ -47,8 +47,10 @@ async fn no_more_than_a_window_is_in_the_ledger() {
     let campaign = world.campaign(json!({ "tags": ["vip"] }), "").await;
     let processes = vec![world.process(system_clock(), Sends::No).await];
     world.until_status(campaign, "running").await;
-    eventually_within(PATIENCE, "the first chunk is fed", async || {
-        (world.count("outbound_messages").await > 0).then_some(())
+    eventually_within(PATIENCE, "something is fed, and the driver waits", async || {
+        let waits = "campaigns WHERE next_look_at > now() + interval '10 s'";
+        let is_fed = world.count("outbound_messages").await > 0;
+        (is_fed && world.count(waits).await == 1).then_some(())
     })
     .await;
     // Whoever makes room gets the next chunk, and only then.

@@ -137,3 +137,53 @@ async fn recipients_are_frozen_by_their_own_time_zone() {
     .await;
     world.end(processes).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_falls_between_two_contacts_that_become_one_while_the_audience_is_frozen() {
+    let world = World::new(600).await;
+    // Freezing has passed the middle: this one is behind it and no part of the audience, …
+    world.contacts(1).await;
+    let behind = "00000000-0000-4000-8000-000000000001";
+    world.execute(&format!("UPDATE contacts SET id = '{behind}', tags = '{{}}'")).await;
+    // … and these two are in front of it.
+    world.contact_by_user("f0000000-0000-4000-8000-000000000001", "DE.1").await;
+    world.contact_by_user("f0000000-0000-4000-8000-000000000002", "DE.2").await;
+    let campaign = world.draft(json!({ "tags": ["vip"] }), "").await;
+    let passed = "UPDATE campaigns SET prepared_through = '80000000-0000-4000-8000-000000000000'";
+    world.execute(passed).await;
+    world.link("49155000000001", "DE.1").await;
+    world.move_to(campaign, "preparing").await;
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    world.until_status(campaign, "running").await;
+    let merged = format!("campaign_recipients WHERE contact_id = '{behind}'");
+    assert_eq!(world.count(&merged).await, 1);
+    assert_eq!(world.count("campaign_recipients").await, 2);
+    world.end(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_frozen_before_the_merge_is_not_frozen_again_after_it() {
+    let world = World::new(600).await;
+    world.contacts(1).await;
+    let kept = "20000000-0000-4000-8000-000000000001";
+    world.execute(&format!("UPDATE contacts SET id = '{kept}', tags = '{{}}'")).await;
+    let gone = "10000000-0000-4000-8000-000000000001";
+    world.contact_by_user(gone, "DE.1").await;
+    let campaign = world.draft(json!({ "tags": ["vip"] }), "").await;
+    let id = campaign.as_uuid();
+    world
+        .execute(&format!(
+            "WITH r AS (INSERT INTO campaign_recipients (campaign_id, n, id, chunk, contact_id, \
+             recipient_kind, recipient, params) VALUES ('{id}', 1, gen_random_uuid(), 1, '{gone}', \
+             'user', 'DE.1', '[\"Nobody\"]')), k AS (INSERT INTO campaign_chunks (campaign_id, chunk, \
+             size, time_zone, state) VALUES ('{id}', 1, 1, 'UTC', 'waiting')) UPDATE campaigns SET \
+             total = 1, prepared_through = '80000000-0000-4000-8000-000000000000'"
+        ))
+        .await;
+    world.link("49155000000001", "DE.1").await;
+    world.move_to(campaign, "preparing").await;
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    world.until_status(campaign, "running").await;
+    assert_eq!(world.count("campaign_recipients").await, 1);
+    world.end(processes).await;
+}

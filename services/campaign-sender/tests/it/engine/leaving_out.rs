@@ -179,3 +179,33 @@ async fn whoever_has_the_message_under_another_address_gets_no_second_one() {
     assert_eq!(world.count(&skipped).await, 1);
     world.end(processes).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_reached_under_another_address_counts_for_the_cap() {
+    let world = World::new(600).await;
+    world.contact_by_user("ffffffff-ffff-4fff-bfff-ffffffffffff", "DE.1").await;
+    let cap = "cap_messages = 1, cap_days = 7";
+    let first = world.campaign(json!({ "tags": ["vip"] }), cap).await;
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    eventually_within(PATIENCE, "the user id is written to", async || {
+        (world.count("outbound_messages WHERE recipient = 'DE.1'").await == 1).then_some(())
+    })
+    .await;
+    world.contacts(1).await;
+    world.link("49155000000001", "DE.1").await;
+    let second = world.campaign(json!({ "tags": ["vip"] }), cap).await;
+    let second = second.as_uuid();
+    eventually_within(PATIENCE, "the second campaign had its turn", async || {
+        let fed = format!("campaign_chunks WHERE state = 'fed' AND campaign_id = '{second}'");
+        (world.count(&fed).await == 1).then_some(())
+    })
+    .await;
+    let skipped = format!(
+        "campaign_recipients WHERE skip_reason = 'frequency_cap' AND campaign_id = '{second}'"
+    );
+    assert_eq!(world.count(&skipped).await, 1);
+    assert_eq!(world.count("outbound_messages").await, 1);
+    let (kept, recounted) = world.numbers(first).await;
+    assert!(kept.agrees_with(&recounted), "{kept:?} {recounted:?}");
+    world.end(processes).await;
+}

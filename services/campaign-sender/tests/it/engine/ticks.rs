@@ -9,21 +9,23 @@ use kernel::ids::CampaignId;
 use messaging::{Broker, Exchange, Family, Outgoing};
 use serde_json::json;
 use testkit::{Servers, eventually_within};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::world::{PATIENCE, Sends, World, short, system_clock};
+use super::world::{PATIENCE, Sends, World, lasting, system_clock};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tick_whose_campaign_is_in_other_hands_is_made_good_when_they_let_go() {
-    let world = World::new(600).await;
+async fn a_campaign_whose_lock_somebody_silent_has_is_looked_at_without_it() {
+    let mut world = World::new(600).await;
+    world.lock_ttl = Duration::from_secs(60);
     world.contacts(3).await;
     // Without the tick, nobody would look at it for long.
     let campaign = world.campaign(json!({ "tags": ["vip"] }), "next_look_at = '2100-01-01'").await;
     let servers = Servers::from_env();
     let other = Coordination::connect(&servers.redis_url, &world.namespace, TaskTracker::new());
-    let locks = short(other.await.unwrap().locks());
+    let locks = lasting(other.await.unwrap().locks(), world.lock_ttl);
     let name = LockName::CampaignSend(campaign);
     let held = locks.lock_for(name, Duration::ZERO).await.unwrap().unwrap();
     let processes = vec![world.process(system_clock(), Sends::No).await];
@@ -32,17 +34,73 @@ async fn a_tick_whose_campaign_is_in_other_hands_is_made_good_when_they_let_go()
     broker.wait_ready(Duration::from_secs(20)).await.unwrap();
     tick(&broker, campaign).await;
     tick(&broker, campaign).await;
-    // The next tick is one of a campaign that is free: when it was handled, the first two were.
-    let free = world.campaign(json!({ "tags": ["vip"] }), "next_look_at = '2100-01-01'").await;
-    tick(&broker, free).await;
-    world.until_status(free, "running").await;
-    let soon = "campaigns WHERE status = 'preparing' AND next_look_at < '2100-01-01'";
-    eventually_within(PATIENCE, "the sweep will look at it", async || {
-        (world.count(soon).await == 1).then_some(())
-    })
-    .await;
+    world.until_status(campaign, "running").await;
+    assert!(held.is_valid(), "it was held all the time");
+    held.release().await;
+    world.end(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_whose_driver_keeps_its_word_is_left_to_it() {
+    let mut world = World::new(600).await;
+    world.lock_ttl = Duration::from_secs(60);
+    world.contacts(3).await;
+    let campaign = world.campaign(json!({ "tags": ["vip"] }), "next_look_at = '2100-01-01'").await;
+    let servers = Servers::from_env();
+    let other = Coordination::connect(&servers.redis_url, &world.namespace, TaskTracker::new());
+    let locks = lasting(other.await.unwrap().locks(), world.lock_ttl);
+    let name = LockName::CampaignSend(campaign);
+    let held = locks.lock_for(name, Duration::ZERO).await.unwrap().unwrap();
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    let broker =
+        Broker::start(world.broker_options(), TaskTracker::new(), CancellationToken::new());
+    broker.wait_ready(Duration::from_secs(20)).await.unwrap();
+    // Three sweeps' worth of ticks, while the driver says again and again that it will look.
+    let id = campaign.as_uuid();
+    for _ in 0..30 {
+        world
+            .execute(&format!(
+                "UPDATE campaigns SET next_look_at = now() + interval '2 s' WHERE id = '{id}'"
+            ))
+            .await;
+        tick(&broker, campaign).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(world.status(campaign).await, "preparing", "another one was at it");
+    }
     held.release().await;
     world.until_status(campaign, "running").await;
+    world.end(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_whose_driver_was_killed_is_fed_again_within_seconds() {
+    let mut world = World::new(600_000).await;
+    world.lock_ttl = Duration::from_secs(60);
+    world.contacts(4_000).await;
+    let campaign = world.campaign(json!({ "tags": ["vip"] }), "").await;
+    let driver = world.process(system_clock(), Sends::No).await;
+    let fed = async |chunks: i64| {
+        let fed = "campaign_chunks WHERE state = 'fed'";
+        eventually_within(PATIENCE, "chunks are fed", async || {
+            (world.count(fed).await >= chunks).then_some(())
+        })
+        .await;
+    };
+    fed(4).await;
+    let processes = vec![world.process(system_clock(), Sends::No).await];
+    drop(driver);
+    world.execute("UPDATE outbound_messages SET state = 'accepted'").await;
+    let killed = Instant::now();
+    fed(5).await;
+    assert!(killed.elapsed() < Duration::from_secs(30), "after {:?}", killed.elapsed());
+    let accepted = format!(
+        "INSERT INTO campaign_counts SELECT campaign_id, 'accepted', '', count(*) FROM \
+         outbound_messages WHERE campaign_id = '{}' AND state = 'accepted' GROUP BY campaign_id",
+        campaign.as_uuid()
+    );
+    world.execute(&accepted).await;
+    let (kept, recounted) = world.numbers(campaign).await;
+    assert!(kept.agrees_with(&recounted), "{kept:?} {recounted:?}");
     world.end(processes).await;
 }
 

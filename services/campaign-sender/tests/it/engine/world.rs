@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) topology: Topology,
     /// Processes with one namespace share their locks.
     pub(crate) namespace: String,
+    /// How long a dead process keeps L5.
+    pub(crate) lock_ttl: Duration,
 }
 
 /// Whether a process hands messages to Meta.
@@ -87,7 +89,8 @@ impl World {
             .with_families(vec![Family::Campaigns])
             .with_ladder(vec![Duration::from_millis(200)]);
         let meta = Simulator::start(SimulatorOptions::default()).await.unwrap();
-        Self { db, meta, workspace, connection, topology, namespace: unique_name() }
+        let (namespace, lock_ttl) = (unique_name(), Duration::from_secs(2));
+        Self { db, meta, workspace, connection, topology, namespace, lock_ttl }
     }
 
     /// Removes what the processes declared.
@@ -223,6 +226,7 @@ impl World {
         let runtime = Runtime::new().unwrap();
         let (url, namespace) = (self.db.url().to_owned(), namespace.to_owned());
         let (broker, meta) = (self.broker_options(), self.meta.base_url().clone());
+        let lock_ttl = self.lock_ttl;
         let started = runtime.spawn(async move {
             let life = Life::default();
             let options = DatabaseOptions { url, pool_size: 6, wait: Duration::from_secs(10) };
@@ -241,7 +245,7 @@ impl World {
                 life.stopping(),
             );
             let sender = sender(&db, &redis, &relay, &life, (meta, sends));
-            let locks = short(redis.locks());
+            let locks = lasting(redis.locks(), lock_ttl);
             let limiter = redis.limiter().clone();
             let options = Options { api_per_minute: 60_000 };
             let dependencies =
@@ -256,9 +260,9 @@ impl World {
     }
 }
 
-/// A dead process keeps L5 for two seconds, not for a minute.
-pub(crate) fn short(locks: &Locks) -> Locks {
-    let (ttl, hold) = (Duration::from_secs(2), Duration::from_secs(600));
+/// Locks of which a dead process keeps L5 for `ttl`.
+pub(crate) fn lasting(locks: &Locks, ttl: Duration) -> Locks {
+    let hold = Duration::from_secs(600);
     locks.clone().with_times(LockClass::CampaignSend, ttl, Some(hold))
 }
 

@@ -4,13 +4,13 @@ use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use kernel::ids::ConnectionId;
 use serde::{Deserialize, Serialize};
+use service::values::{Nothing, Time};
+use service::version::{IfMatch, etag};
 use service::{Caller, Json, Problem, Query, Scope};
 use storage::connections::{self, Changes, Connection};
 
 use crate::web::State;
-use crate::web::time::Time;
-use crate::web::values::{Nothing, OverLimit, PerMinute};
-use crate::web::version::{IfMatch, etag};
+use crate::web::values::{OverLimit, PerMinute};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     let limits = web::resource("/v1/connections/{id}/limits");

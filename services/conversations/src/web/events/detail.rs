@@ -1,7 +1,7 @@
 //! The part of an event that only its type has: `data`.
 
 use contracts::events::event;
-use kernel::ids::CampaignId;
+use kernel::ids::{CampaignId, TemplateId};
 use serde::Serialize;
 
 /// The members of `data`, by type of event.
@@ -21,6 +21,16 @@ pub(super) enum Detail {
         code: Option<String>,
         reason: Option<String>,
     },
+    /// `template.status_changed`, `.quality_changed`.
+    TemplateChanged {
+        template: Option<TemplateId>,
+        name: String,
+        language: String,
+        now: String,
+        before: Option<String>,
+    },
+    /// `import.completed`, `export.completed`.
+    RunEnded { run: Option<String>, status: String, code: Option<String> },
     /// Every other type.
     Nothing {},
 }
@@ -42,6 +52,18 @@ impl From<Option<event::Detail>> for Detail {
                 status: changed.status,
                 code: (!changed.code.is_empty()).then_some(changed.code),
                 reason: (!changed.reason.is_empty()).then_some(changed.reason),
+            },
+            Some(event::Detail::TemplateChanged(changed)) => Self::TemplateChanged {
+                template: contracts::uuid_field(&changed.template_id).map(TemplateId::from_uuid),
+                name: changed.name,
+                language: changed.language,
+                now: changed.now,
+                before: (!changed.before.is_empty()).then_some(changed.before),
+            },
+            Some(event::Detail::RunEnded(ended)) => Self::RunEnded {
+                run: contracts::uuid_field(&ended.run_id).map(|run| run.simple().to_string()),
+                status: ended.status,
+                code: (!ended.code.is_empty()).then_some(ended.code),
             },
             None => Self::Nothing {},
         }

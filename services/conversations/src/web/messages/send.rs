@@ -22,8 +22,8 @@ use super::request::{Body, OnLimit};
 use super::waiting;
 use crate::letter::{self, Letter, Said, Written};
 use crate::web::State;
-use crate::web::time::Time;
 use crate::web::values::{Nothing, Phone};
+use service::values::Time;
 
 /// A message that will be sent.
 #[derive(Serialize)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use storage::messages;
 
 use super::status::Status;
-use crate::web::time::Time;
+use service::values::Time;
 
 #[derive(Serialize)]
 pub(super) struct Message {

@@ -27,6 +27,8 @@ pub(super) enum Status {
     Uncertain,
     /// It was called back before Meta was asked.
     Cancelled,
+    /// Meta could not deliver it while it lived.
+    Expired,
 }
 
 impl Status {
@@ -67,6 +69,7 @@ impl Status {
             "accepted" => Self::Accepted,
             "failed" => Self::Failed,
             "cancelled" => Self::Cancelled,
+            "expired" => Self::Expired,
             // `unknown`; the table allows no other state.
             _ => Self::Uncertain,
         }

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use whatsapp::webhook::{Known, of_known};
 
 use crate::web::State;
-use crate::web::time::Time;
 use crate::web::values::Nothing;
+use service::values::Time;
 
 /// Events of one message at most; Meta tells a handful.
 const MOST_EVENTS: i64 = 200;

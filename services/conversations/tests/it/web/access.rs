@@ -37,7 +37,6 @@ async fn routes(world: &World) -> Vec<Route> {
     let app = world.post(Who::Admin, "/v1/meta-apps", &new_app).await;
     let app = app.header("location").unwrap().to_owned();
     let connection = format!("/v1/connections/{}", thread.connection);
-    let contact = format!("/v1/contacts/{}", thread.contact);
     let conversation = format!("/v1/conversations/{}", thread.conversation);
     let message = format!("/v1/messages/{}", thread.messages[1]);
     let text = json!({ "text": { "body": "hello" } });
@@ -71,12 +70,6 @@ async fn routes(world: &World) -> Vec<Route> {
             json!({ "app_secret": "mine" }),
             Foreign::NotFound,
         ),
-        read("/v1/contacts", Foreign::Empty),
-        write(Method::PUT, "/v1/contacts/by-phone/+4915700000000", json!({}), Foreign::Own),
-        read(&contact, Foreign::NotFound),
-        write(Method::PATCH, &contact, json!({ "name": "Mine" }), Foreign::NotFound),
-        write(Method::POST, &format!("{contact}/opt-out"), Value::Null, Foreign::NotFound),
-        write(Method::POST, &format!("{contact}/opt-in"), Value::Null, Foreign::NotFound),
         read("/v1/conversations", Foreign::Empty),
         read(&conversation, Foreign::NotFound),
         write(Method::PATCH, &conversation, json!({ "assignee": "me" }), Foreign::NotFound),
@@ -170,11 +163,10 @@ async fn a_parameter_nobody_knows_is_refused_before_anything_happens() {
     assert_eq!(everything(&world).await, before);
 }
 
-/// Every connection, contact, app and message, as the tables hold them.
+/// Every connection, app and message, as the tables hold them.
 async fn everything(world: &World) -> i64 {
     let sql = "SELECT sum(hashtext(row)::bigint)::bigint AS count FROM ( \
                SELECT connections::text AS row FROM connections \
-               UNION ALL SELECT contacts::text FROM contacts \
                UNION ALL SELECT meta_apps::text FROM meta_apps \
                UNION ALL SELECT conversations::text FROM conversations \
                UNION ALL SELECT messages::text FROM messages \

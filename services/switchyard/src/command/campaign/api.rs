@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use kernel::ids::CampaignId;
-use reqwest::header::{ACCEPT, RETRY_AFTER};
-use reqwest::{Method, Response, StatusCode, redirect};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -27,7 +27,7 @@ const GIVE_A_KEY: &str = "put a key into a file (switchyard keys create --worksp
                           then: --api-key-file key";
 
 /// The API, as one key sees it.
-pub(super) struct Api {
+pub(in crate::command) struct Api {
     http: reqwest::Client,
     base: Url,
     key: SecretString,
@@ -35,7 +35,7 @@ pub(super) struct Api {
 
 /// Why a call failed.
 #[derive(Debug, Error)]
-pub(super) enum ApiError {
+pub(in crate::command) enum ApiError {
     /// There was no answer.
     #[error("{base} does not answer")]
     Away {
@@ -64,11 +64,13 @@ pub(super) enum ApiError {
 /// How the API said no.
 #[derive(Debug, Error)]
 #[error("{detail}{}", self.pointed())]
-pub(super) struct Refusal {
+pub(in crate::command) struct Refusal {
     status: u16,
     detail: String,
     errors: Vec<FieldError>,
     retry_after: Option<String>,
+    /// What is at it already.
+    existing: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,6 +78,12 @@ pub(super) struct Refusal {
 struct Problem {
     detail: String,
     errors: Vec<FieldError>,
+    existing: Option<Existing>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Existing {
+    id: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,11 +106,33 @@ impl Refusal {
 
 impl ApiError {
     /// Whether the same call may be answered in a moment.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(in crate::command) fn is_transient(&self) -> bool {
         match self {
             Self::Away { .. } => true,
             Self::Refused(refusal) => matches!(refusal.status, 429 | 500..=599),
             Self::Strange { .. } | Self::NoSuchName { .. } | Self::Ambiguous { .. } => false,
+        }
+    }
+
+    /// The HTTP status of a refusal.
+    pub(in crate::command) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.status),
+            Self::Away { .. }
+            | Self::Strange { .. }
+            | Self::NoSuchName { .. }
+            | Self::Ambiguous { .. } => None,
+        }
+    }
+
+    /// What is at it already, when the API refused for that.
+    pub(in crate::command) fn existing(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.existing.as_deref(),
+            Self::Away { .. }
+            | Self::Strange { .. }
+            | Self::NoSuchName { .. }
+            | Self::Ambiguous { .. } => None,
         }
     }
 
@@ -149,7 +179,7 @@ impl From<ApiError> for Failure {
 
 impl Api {
     /// Reads the key; calls nothing yet.
-    pub(super) fn new(reach: &Reach) -> Result<Self, Failure> {
+    pub(in crate::command) fn new(reach: &Reach) -> Result<Self, Failure> {
         let mut base = reach.url.clone();
         if !matches!(base.scheme(), "http" | "https") {
             let problem = anyhow::anyhow!("{base} is not an HTTP address");
@@ -214,7 +244,7 @@ impl Api {
     }
 
     /// The first `most` things of a list, page by page.
-    pub(super) async fn list(
+    pub(in crate::command) async fn list(
         &self,
         path: &str,
         query: &[(&str, String)],
@@ -238,7 +268,7 @@ impl Api {
     }
 
     /// Calls, and reads the JSON of the answer.
-    pub(super) async fn json(
+    pub(in crate::command) async fn json(
         &self,
         method: Method,
         path: &str,
@@ -246,13 +276,29 @@ impl Api {
         body: Option<&Value>,
     ) -> Result<Value, ApiError> {
         let response = self.call(method, path, query, body, "application/json").await?;
+        self.read_json(response).await
+    }
+
+    async fn read_json(&self, response: Response) -> Result<Value, ApiError> {
         let bytes = response.bytes().await.map_err(|cause| self.away(cause))?;
         serde_json::from_slice(&bytes)
             .map_err(|cause| ApiError::Strange { base: self.base.clone(), cause })
     }
 
+    /// Sends a form with this boundary, and reads the JSON of the answer.
+    pub(in crate::command) async fn send_form(
+        &self,
+        path: &str,
+        boundary: &str,
+        form: Body,
+    ) -> Result<Value, ApiError> {
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let request = self.request(Method::POST, path).header(CONTENT_TYPE, kind).body(form);
+        self.read_json(self.send(request).await?).await
+    }
+
     /// Calls; an answer that is no success is an error.
-    pub(super) async fn call(
+    pub(in crate::command) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -260,14 +306,20 @@ impl Api {
         body: Option<&Value>,
         accept: &str,
     ) -> Result<Response, ApiError> {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{path}", self.base.path()));
-        let key = self.key.expose_secret();
-        let mut request =
-            self.http.request(method, url).query(query).bearer_auth(key).header(ACCEPT, accept);
+        let mut request = self.request(method, path).query(query).header(ACCEPT, accept);
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.send(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path()));
+        self.http.request(method, url).bearer_auth(self.key.expose_secret())
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ApiError> {
         let response = request.send().await.map_err(|cause| self.away(cause))?;
         match response.status().is_success() {
             true => Ok(response),
@@ -276,16 +328,16 @@ impl Api {
     }
 
     /// The connection broke.
-    pub(super) fn away(&self, cause: reqwest::Error) -> ApiError {
+    pub(in crate::command) fn away(&self, cause: reqwest::Error) -> ApiError {
         ApiError::Away { base: self.base.clone(), cause: cause.without_url() }
     }
 }
 
 /// The first things of a list.
-pub(super) struct Listed {
-    pub(super) things: Vec<Value>,
+pub(in crate::command) struct Listed {
+    pub(in crate::command) things: Vec<Value>,
     /// Whether there are others behind them.
-    pub(super) has_more: bool,
+    pub(in crate::command) has_more: bool,
 }
 
 #[derive(Deserialize)]
@@ -307,7 +359,8 @@ async fn refusal(response: Response) -> Refusal {
         "" => plain(status),
         detail => detail.to_owned(),
     };
-    Refusal { status: status.as_u16(), detail, errors: problem.errors, retry_after }
+    let existing = problem.existing.map(|existing| existing.id);
+    Refusal { status: status.as_u16(), detail, errors: problem.errors, retry_after, existing }
 }
 
 fn plain(status: StatusCode) -> String {

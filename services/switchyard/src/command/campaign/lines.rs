@@ -68,9 +68,10 @@ fn left(time: TimeDelta) -> String {
 
 /// Who is where, and what became of the messages.
 pub(super) fn numbers(campaign: &Campaign) -> Vec<String> {
-    let Counts { pending, in_flight, accepted, failed, skipped, uncertain, .. } = campaign.counts;
+    let Counts { pending, in_flight, accepted, failed, skipped, uncertain, expired, .. } =
+        campaign.counts;
     let delivery = campaign.delivery;
-    let first = [
+    let mut first = vec![
         ("accepted", accepted),
         ("in flight", in_flight),
         ("pending", pending),
@@ -78,6 +79,9 @@ pub(super) fn numbers(campaign: &Campaign) -> Vec<String> {
         ("skipped", skipped),
         ("uncertain", uncertain),
     ];
+    if expired > 0 {
+        first.push(("expired", expired));
+    }
     let second =
         [("delivered", delivery.delivered), ("read", delivery.read), ("replied", delivery.replied)];
     vec![counted(&first), counted(&second)]

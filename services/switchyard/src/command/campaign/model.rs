@@ -57,6 +57,7 @@ pub(super) struct Counts {
     pub(super) failed: i64,
     pub(super) skipped: i64,
     pub(super) uncertain: i64,
+    pub(super) expired: i64,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

@@ -137,7 +137,7 @@ fn number(campaign: &Value, name: &str) -> i64 {
 }
 
 fn adds_up(campaign: &Value) -> bool {
-    let parts = ["pending", "in_flight", "accepted", "failed", "skipped", "uncertain"];
+    let parts = ["pending", "in_flight", "accepted", "failed", "skipped", "uncertain", "expired"];
     parts.iter().map(|part| number(campaign, part)).sum::<i64>() == number(campaign, "total")
 }
 

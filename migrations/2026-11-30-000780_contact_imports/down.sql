@@ -1,0 +1,2 @@
+DROP TABLE contact_import_rejects;
+DROP TABLE contact_imports;
