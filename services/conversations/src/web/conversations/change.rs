@@ -14,7 +14,7 @@ use storage::events::{self, Event, Happened};
 
 use super::Conversation;
 use crate::web::State;
-use crate::web::values::{Nothing, given};
+use service::values::{Nothing, given};
 
 /// Characters of an assignee's name at most.
 const LONGEST_NAME: usize = 100;

@@ -12,7 +12,7 @@ use storage::{conversations, idempotency};
 use super::shown::Message;
 use super::status::Status;
 use crate::web::State;
-use crate::web::values::Nothing;
+use service::values::Nothing;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -17,7 +17,7 @@ use storage::{AsyncPgConnection, messages};
 
 use super::shown::Message;
 use crate::web::State;
-use crate::web::values::Nothing;
+use service::values::Nothing;
 
 /// Characters of a reason at most.
 const LONGEST_REASON: usize = 500;

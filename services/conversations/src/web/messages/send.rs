@@ -22,8 +22,8 @@ use super::request::{Body, OnLimit};
 use super::waiting;
 use crate::letter::{self, Letter, Said, Written};
 use crate::web::State;
-use crate::web::values::{Nothing, Phone};
 use service::values::Time;
+use service::values::{Nothing, Phone};
 
 /// A message that will be sent.
 #[derive(Serialize)]

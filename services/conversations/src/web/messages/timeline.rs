@@ -17,7 +17,7 @@ use uuid::Uuid;
 use whatsapp::webhook::{Known, of_known};
 
 use crate::web::State;
-use crate::web::values::Nothing;
+use service::values::Nothing;
 use service::values::Time;
 
 /// Events of one message at most; Meta tells a handful.
